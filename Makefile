@@ -1,0 +1,54 @@
+# make run   sets everything up, then trains and reports
+# make test  sets everything up, then runs every test
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PARTIAL := $(VENV)/.partial
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: run test lint bench docs clean data setup
+
+run: $(READY)
+	$(BIN)/python -m experiments.run +exp=ppo_portfolio $(ARGS)
+
+test: $(READY) data
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(READY)
+	$(PIP) install -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(READY)
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+data: $(READY)
+	@$(BIN)/python -m envs.data fetch olps futures crypto \
+		|| echo "optional data could not be fetched (offline?): tests that need it are skipped"
+
+setup: $(READY)
+
+# The mark .partial stands while an installation is under way: a later make then starts afresh
+# instead of trusting half an environment.
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "error: Python 3.11 or newer was not found; install it, or say make PYTHON=/path/to/python3.11"; exit 1; fi
+	@if [ -e $(PARTIAL) ]; then echo "the last setup was interrupted: starting afresh"; rm -rf $(VENV); fi
+	@echo "setting up $(VENV) with $(PYTHON): a few minutes, once"
+	@mkdir -p $(VENV) && touch $(PARTIAL)
+	@[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) && touch $(PARTIAL)
+	@$(PIP) install torch==2.13.0 -c constraints.txt
+	@$(PIP) install -c constraints.txt -e ".[data,tracking,dev]"
+	@rm $(PARTIAL) && touch $(READY)
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
