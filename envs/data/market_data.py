@@ -175,9 +175,7 @@ class MarketData:
     def _validate_series(self) -> None:
         if self.volume is not None:
             if (self.volume < 0).any():
-                raise InputError(
-                    f"{self.name}: negative volume at {self._cell(self.volume < 0)}"
-                )
+                raise InputError(f"{self.name}: negative volume at {self._cell(self.volume < 0)}")
             gap = ~np.isfinite(self.volume) & self.tradable
             if gap.any():
                 raise InputError(f"{self.name}: volume is missing at {self._cell(gap)}")

@@ -51,9 +51,7 @@ def synthetic(
         InputError: naming the argument that is out of its range.
     """
     if n_rows < 2 or n_assets < 1:
-        raise InputError(
-            f"synthetic: n_rows={n_rows}, n_assets={n_assets}; need >= 2 and >= 1"
-        )
+        raise InputError(f"synthetic: n_rows={n_rows}, n_assets={n_assets}; need >= 2 and >= 1")
     if not 0.0 <= correlation <= 1.0:
         raise InputError(f"synthetic: correlation={correlation} must lie in [0, 1]")
     if not start_price > 0 or not periods_per_year > 0 or not cash_rate > -1:
@@ -66,9 +64,7 @@ def synthetic(
     if (sigma < 0).any():
         raise InputError(f"synthetic: volatility={volatility} must be >= 0")
     # Separate streams: asking for OHLCV must not change the closes.
-    close_rng, bar_rng = (
-        np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2)
-    )
+    close_rng, bar_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
 
     dt = 1.0 / periods_per_year
     market = close_rng.standard_normal((n_rows - 1, 1))
@@ -83,16 +79,12 @@ def synthetic(
     bars = _bars(close, log_close, sigma * np.sqrt(dt), bar_rng) if ohlcv else {}
     return MarketData(
         dates=np.busday_offset(first, np.arange(n_rows)),
-        symbols=tuple(symbols)
-        if symbols
-        else tuple(f"S{i:02d}" for i in range(n_assets)),
+        symbols=tuple(symbols) if symbols else tuple(f"S{i:02d}" for i in range(n_assets)),
         close=close,
         cash_rate=np.full(n_rows, (1.0 + cash_rate) ** dt - 1.0),
         periods_per_year=periods_per_year,
         name="synthetic",
-        notes=(
-            "Simulated prices (a geometric random walk): nothing here can be predicted.",
-        ),
+        notes=("Simulated prices (a geometric random walk): nothing here can be predicted.",),
         **bars,
     )
 
@@ -115,11 +107,7 @@ def _bars(
     move = log_close - before
     # Brownian bridge at the time of the open, given where the day ends.
     spread = sigma * np.sqrt(OVERNIGHT_SHARE * (1.0 - OVERNIGHT_SHARE))
-    log_open = (
-        before
-        + OVERNIGHT_SHARE * move
-        + spread * rng.standard_normal((n_rows, n_assets))
-    )
+    log_open = before + OVERNIGHT_SHARE * move + spread * rng.standard_normal((n_rows, n_assets))
     intraday = log_close - log_open
     variance = sigma**2 * (1.0 - OVERNIGHT_SHARE)
     # Maximum of a Brownian bridge from 0 to x: (x + sqrt(x^2 - 2 s^2 ln U)) / 2.
@@ -129,9 +117,7 @@ def _bars(
     high = np.exp(log_open + 0.5 * (intraday + reach[0]))
     low = np.exp(log_open + 0.5 * (intraday - reach[1]))
     activity = 0.5 * np.abs(move) / np.where(sigma > 0, sigma, 1.0)
-    volume = np.round(
-        1e6 * np.exp(activity + 0.3 * rng.standard_normal((n_rows, n_assets)))
-    )
+    volume = np.round(1e6 * np.exp(activity + 0.3 * rng.standard_normal((n_rows, n_assets))))
     return {
         "open": open_,
         "high": np.maximum(high, np.maximum(open_, close)),
