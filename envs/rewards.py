@@ -1,0 +1,131 @@
+"""Rewards: named terms; the reward is their weighted sum, and every term is in `info`.
+
+With R the net simple return of the step, V the value, and B the growth of the benchmark:
+
+| term | formula | typical weight |
+|---|---|---|
+| `log_return` | ln(1 + R) | > 0 |
+| `excess_log_return` | ln(1 + R) - ln(B): same optimum, far less variance | > 0 |
+| `differential_sharpe` | (b dA - a dB / 2) / (b - a^2)^1.5, a and b moving averages of R and R^2 | > 0 |
+| `mean_variance` | R - risk_aversion / 2 * R^2 | > 0 |
+| `drawdown` | 1 - V / max V so far, in [0, 1] | < 0 |
+| `turnover` | sum of traded notional over value | < 0 |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from envs.errors import InputError
+
+TERMS = (
+    "log_return",
+    "excess_log_return",
+    "differential_sharpe",
+    "mean_variance",
+    "drawdown",
+    "turnover",
+)
+BENCHMARKS = ("equal_weight", "index", "cash")
+# A step may lose everything; its logarithm is cut here, at a loss of 99.99 %.
+LOWEST_GROWTH = 1e-4
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The reward of a step: `scale` times the weighted sum of the terms above.
+
+    Attributes:
+        terms: term -> weight.
+        scale: multiplies the sum. Daily log returns are near 1e-2; learners like rewards near 1.
+        benchmark: what `excess_log_return` is in excess of: the equal-weight mix of the assets
+            without costs, the panel's index, or cash.
+        sharpe_decay: rate of the moving averages of the differential Sharpe ratio, in (0, 1)
+            (Moody and Saffell 2001, eta).
+        risk_aversion: of `mean_variance`.
+
+    Raises:
+        InputError: for an unknown term or a setting outside its range.
+    """
+
+    terms: Mapping[str, float] = field(default_factory=lambda: {"log_return": 1.0})
+    scale: float = 1.0
+    benchmark: str = "equal_weight"
+    sharpe_decay: float = 0.01
+    risk_aversion: float = 1.0
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.terms if name not in TERMS]
+        if unknown:
+            raise InputError(f"unknown reward term {unknown[0]!r}; known: {', '.join(TERMS)}")
+        if self.benchmark not in BENCHMARKS:
+            raise InputError(
+                f"unknown reward benchmark {self.benchmark!r}; known: {', '.join(BENCHMARKS)}"
+            )
+        if not 0 < self.sharpe_decay < 1:
+            raise InputError(f"reward.sharpe_decay must be in (0, 1), got {self.sharpe_decay}")
+        values = [*self.terms.values(), self.scale, self.risk_aversion]
+        if not all(math.isfinite(v) for v in values):
+            raise InputError(f"reward weights and scale must be finite, got {values}")
+
+    def weights(self) -> NDArray[np.float64]:
+        """`[len(TERMS)]` weight of each term, scale included."""
+        return np.array([self.terms.get(name, 0.0) * self.scale for name in TERMS], np.float64)
+
+
+@njit(cache=True, nogil=True)
+def reward_nb(
+    rows,
+    growth,
+    value,
+    turnover,
+    benchmark,
+    term_weights,
+    sharpe_decay,
+    risk_aversion,
+    peak,
+    mean,
+    square,
+    terms,
+    reward,
+):
+    """Writes the terms and the reward of N steps and moves the state of the path terms.
+
+    Args:
+        rows: `[N]` int64 decision rows; `benchmark` is `[T-1]` growth by decision row.
+        growth: `[N]` V_next / V of the step; `value [N]` is V_next; `turnover [N]`.
+        term_weights: `[K]` in the order of `TERMS`.
+        peak, mean, square: state, `[N]`: highest value, moving averages of R and R^2.
+        terms: out, `[N, K]`. reward: out, `[N]` float64.
+    """
+    for n in range(rows.shape[0]):
+        log_growth = math.log(max(growth[n], LOWEST_GROWTH))
+        simple = growth[n] - 1.0
+        peak[n] = max(peak[n], value[n])
+
+        delta_mean = simple - mean[n]
+        delta_square = simple * simple - square[n]
+        variance = square[n] - mean[n] * mean[n]
+        sharpe = 0.0
+        # Without a history of returns the ratio has no derivative.
+        if variance > 1e-12:
+            sharpe = (square[n] * delta_mean - 0.5 * mean[n] * delta_square) / variance**1.5
+        mean[n] += sharpe_decay * delta_mean
+        square[n] += sharpe_decay * delta_square
+
+        terms[n, 0] = log_growth
+        terms[n, 1] = log_growth - math.log(benchmark[rows[n]])
+        terms[n, 2] = sharpe
+        terms[n, 3] = simple - 0.5 * risk_aversion * simple * simple
+        terms[n, 4] = 1.0 - max(value[n], 0.0) / peak[n]
+        terms[n, 5] = turnover[n]
+        total = 0.0
+        for k in range(terms.shape[1]):
+            total += term_weights[k] * terms[n, k]
+        reward[n] = total

@@ -1,0 +1,327 @@
+"""`Simulation`: N portfolios on one market. Both environments are thin layers over it.
+
+Three things are kept apart: what is constant (`Setting`), what moves (`State`), and what one step
+did (`Step`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.actions import ActionMap, make_action_map
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from envs.features.panel import FeaturePanel
+from envs.market.costs import ProportionalCost
+from envs.market.kernel import drift_nb, trade_nb
+from envs.market.legs import Legs, make_legs
+from envs.observations import BOUND, OBSERVATIONS, flat_nb, observation_space
+from envs.rewards import TERMS, Reward, reward_nb
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What is constant over all episodes; see `PortfolioEnv` for the meaning of each field."""
+
+    market: MarketData
+    features: NDArray[np.float32]  # [T, A * F]
+    n_features: int
+    legs: Legs
+    first: int
+    last: int  # the row at which every episode ends; the last decision is made one row before
+    window: int
+    observation: str
+    action_map: ActionMap
+    reward: Reward
+    commission: Float
+    half_spread: Float
+    episode_length: int | None
+    random_start: bool
+    ruin: float
+
+    @property
+    def last_start(self) -> int:
+        """The last row at which an episode may start."""
+        length = self.last - self.first if self.episode_length is None else self.episode_length
+        return self.last - length
+
+    @property
+    def space_highest(self) -> float:
+        return max(BOUND, 2.0 + 2.0 * self.action_map.gross_limit)
+
+
+def make_setting(
+    market: MarketData,
+    features: FeaturePanel | None = None,
+    *,
+    start: int | None = None,
+    stop: int | None = None,
+    window: int = 1,
+    observation: str = "flat",
+    action: str | ActionMap = "softmax",
+    action_settings: Mapping[str, float] | None = None,
+    reward: Reward | None = None,
+    cost: ProportionalCost | None = None,
+    execution: str = "next_close",
+    episode_length: int | None = None,
+    random_start: bool = False,
+    ruin: float = 0.01,
+) -> Setting:
+    """Checks every argument of `PortfolioEnv` and puts them into the form that the kernels read.
+
+    Raises:
+        InputError: naming the argument, what is wrong with it and the remedy.
+    """
+    if observation not in OBSERVATIONS:
+        raise InputError(f"unknown observation {observation!r}; known: {', '.join(OBSERVATIONS)}")
+    if window < 1:
+        raise InputError(f"window must be at least 1 row, got {window}")
+    if not 0 <= ruin < 1:
+        raise InputError(f"ruin must be a fraction of the starting value in [0, 1), got {ruin}")
+    values = _feature_rows(market, features)
+    warmup = features.warmup if features is not None else 0
+    needed = warmup + window - 1
+    first = needed if start is None else int(start)
+    stop = market.n_rows if stop is None else int(stop)
+    if first < needed:
+        raise InputError(
+            f"start={first} comes before the features are warm: the first row with a full window "
+            f"is {needed} (warm-up {warmup}, window {window}); start later or use shorter features"
+        )
+    if stop > market.n_rows:
+        raise InputError(f"stop={stop} lies outside the data, which has {market.n_rows} rows")
+    if stop - first < 2:
+        raise InputError(
+            f"no step fits between rows {first} and {stop} of {market.n_rows}: at least "
+            f"{needed + 2} rows are needed (warm-up {warmup}, window {window}); use more data, "
+            "shorter features or a shorter window"
+        )
+    if episode_length is not None and not 1 <= episode_length <= stop - 1 - first:
+        raise InputError(
+            f"episode_length={episode_length} does not fit: rows {first} to {stop} hold episodes "
+            f"of 1 to {stop - 1 - first} steps"
+        )
+    if values[first - window + 1 : stop].size:
+        used = values[first - window + 1 : stop]
+        # min and max also find NaN, without a temporary of the size of the panel.
+        low, high = float(used.min()), float(used.max())
+        if not (low >= -BOUND and high <= BOUND):
+            raise InputError(
+                f"features run from {low:g} to {high:g} between rows {first - window + 1} and "
+                f"{stop}; they must be finite and within +-{BOUND:g}: scale them first "
+                "(envs.features.StandardScaler, fitted on training rows)"
+            )
+    action_map = make_action_map(action, market.n_assets, **(action_settings or {}))
+    if action_map.n_assets != market.n_assets:
+        raise InputError(
+            f"the action map is for {action_map.n_assets} assets, the market has {market.n_assets}"
+        )
+    cost = cost if cost is not None else ProportionalCost()
+    commission, half_spread = cost.rates(market.n_assets, action_map.gross_limit)
+    return Setting(
+        market=market,
+        features=values,
+        n_features=0 if features is None else features.n_features,
+        legs=make_legs(market, execution),
+        first=first,
+        last=stop - 1,
+        window=window,
+        observation=observation,
+        action_map=action_map,
+        reward=reward if reward is not None else Reward(),
+        commission=commission,
+        half_spread=half_spread,
+        episode_length=episode_length,
+        random_start=random_start,
+        ruin=ruin,
+    )
+
+
+def _feature_rows(market: MarketData, features: FeaturePanel | None) -> NDArray[np.float32]:
+    if features is None:
+        return np.zeros((market.n_rows, 0), np.float32)
+    if features.values.shape[:2] != market.close.shape:
+        raise InputError(
+            f"features are for {features.values.shape[:2]} rows and assets, the market has "
+            f"{market.close.shape}; build them from the same panel"
+        )
+    return np.ascontiguousarray(features.values).reshape(market.n_rows, -1)
+
+
+@dataclass(eq=False)
+class State:
+    """What moves, for N portfolios. `weights` are those held at the decision row `row`."""
+
+    row: NDArray[np.int64]
+    end: NDArray[np.int64]  # [N] row at which the episode is truncated
+    weights: Float  # [N, A+1]
+    value: Float
+    peak: Float
+    return_mean: Float
+    return_square: Float
+
+    @classmethod
+    def zeros(cls, n: int, n_assets: int) -> State:
+        def one() -> Float:
+            return np.zeros(n)
+
+        rows = np.zeros(n, np.int64)
+        return cls(rows, rows.copy(), np.zeros((n, n_assets + 1)), one(), one(), one(), one())
+
+
+@dataclass(eq=False)
+class Step:
+    """What the last step did, for N portfolios; each array is overwritten by the next step."""
+
+    target: Float  # [N, A+1] weights just after the trade
+    before: Float  # [N] growth of the value from the decision to the trade
+    kept: Float  # [N] share of the value that the trade left
+    after: Float  # [N] growth from the trade to the next decision
+    growth: Float  # [N] of the whole step, net
+    commission: Float  # [N] fractions of the value before the trade
+    spread: Float
+    turnover: Float
+    terms: Float  # [N, len(TERMS)] unweighted
+    reward: Float
+    ruined: NDArray[np.bool_]
+
+    @classmethod
+    def zeros(cls, n: int, n_assets: int) -> Step:
+        wide = np.zeros((n, n_assets + 1))
+        one = [np.zeros(n) for _ in range(8)]
+        return cls(
+            wide, *one[:7], np.zeros((n, len(TERMS))), one[7], np.zeros(n, np.bool_)
+        )  # fmt: skip
+
+
+def _rows_of(record: State | Step, part: slice) -> State | Step:
+    return type(record)(*(value[part] for value in record.__dict__.values()))
+
+
+class Simulation:
+    """N portfolios that share one `Setting`. `part(slice)` is a view of some of them, for threads."""
+
+    def __init__(self, setting: Setting, n: int) -> None:
+        self.setting = setting
+        n_assets = setting.market.n_assets
+        self._attach(State.zeros(n, n_assets), Step.zeros(n, n_assets))
+
+    def _attach(self, state: State, step: Step) -> None:
+        self.state, self.last = state, step
+        self._term_weights = self.setting.reward.weights()
+        self._drifted = np.zeros_like(state.weights)
+        reward = self.setting.reward
+        legs = self.setting.legs
+        self._benchmark = np.ascontiguousarray(getattr(legs, reward.benchmark))
+
+    def part(self, rows: slice) -> Simulation:
+        """A simulation over the same memory, of these portfolios only."""
+        view = object.__new__(Simulation)
+        view.setting = self.setting
+        view._attach(_rows_of(self.state, rows), _rows_of(self.last, rows))  # type: ignore[arg-type]
+        return view
+
+    def draw_start(self, rng: np.random.Generator) -> int:
+        """The decision row at which an episode starts."""
+        setting = self.setting
+        if not setting.random_start:
+            return setting.first
+        return int(rng.integers(setting.first, setting.last_start + 1))
+
+    def restart(self, index: int | NDArray[np.int64], row: int | NDArray[np.int64]) -> None:
+        """Puts these portfolios into cash of value 1 at the given rows."""
+        state, setting = self.state, self.setting
+        length = setting.episode_length
+        state.row[index] = row
+        state.end[index] = setting.last if length is None else row + length
+        state.weights[index] = 0.0
+        state.weights[index, -1] = 1.0
+        state.value[index] = 1.0
+        state.peak[index] = 1.0
+        state.return_mean[index] = 0.0
+        state.return_square[index] = 0.0
+
+    def step(self, actions: Float) -> None:
+        """Moves all portfolios by one row; `self.last` holds what happened.
+
+        Args:
+            actions: `[N, n_actions]` float64.
+
+        Raises:
+            InputError: if an action is NaN; nothing has moved then.
+        """
+        setting, state, last = self.setting, self.state, self.last
+        legs = setting.legs
+        held = state.weights
+        if legs.before is not None:
+            drift_nb(state.row, legs.before, held, self._drifted, last.before)
+            held = self._drifted
+        else:
+            last.before.fill(1.0)
+        setting.action_map.apply(actions, held, last.target)
+        trade_nb(
+            held,
+            last.target,
+            setting.commission,
+            setting.half_spread,
+            last.kept,
+            last.commission,
+            last.spread,
+            last.turnover,
+        )
+        if legs.after is not None:
+            drift_nb(state.row, legs.after, last.target, state.weights, last.after)
+        else:
+            last.after.fill(1.0)
+            state.weights[:] = last.target
+        np.multiply(last.before, last.kept, out=last.growth)
+        last.growth *= last.after
+        state.value *= last.growth
+        reward = setting.reward
+        reward_nb(
+            state.row,
+            last.growth,
+            state.value,
+            last.turnover,
+            self._benchmark,
+            self._term_weights,
+            reward.sharpe_decay,
+            reward.risk_aversion,
+            state.peak,
+            state.return_mean,
+            state.return_square,
+            last.terms,
+            last.reward,
+        )
+        np.less_equal(state.value, setting.ruin, out=last.ruined)
+        state.row += 1
+
+    def write_flat(self, out: NDArray[np.float32]) -> None:
+        """Writes the `flat` observations of all portfolios, `[N, size]`."""
+        setting = self.setting
+        flat_nb(
+            self.state.row,
+            setting.features,
+            setting.window,
+            self.state.weights,
+            setting.space_highest,
+            out,
+        )
+
+    def space(self):  # noqa: ANN201  (a gymnasium space)
+        """The observation space of one portfolio."""
+        setting, market = self.setting, self.setting.market
+        return observation_space(
+            setting.observation,
+            market.n_rows,
+            market.n_assets,
+            setting.n_features,
+            setting.window,
+            setting.action_map.gross_limit,
+        )

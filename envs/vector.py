@@ -1,0 +1,291 @@
+"""`PortfolioVectorEnv`: N portfolios stepped by the same kernels as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from envs.actions import ActionMap
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from envs.features.panel import FeaturePanel
+from envs.market.costs import ProportionalCost
+from envs.portfolio import default_market
+from envs.rewards import TERMS, Reward
+from envs.simulation import Setting, Simulation, make_setting
+
+
+class PortfolioVectorEnv(VectorEnv):
+    """N independent portfolios on one market; the manual is that of `PortfolioEnv`.
+
+    Portfolio i, seeded with `seed + i`, gives bit for bit the trajectory of a `PortfolioEnv` reset with
+    that seed and given the same actions.
+
+    An episode that ends starts anew in the same step (`AutoresetMode.SAME_STEP`): the observation is
+    the first of the new episode, and `info["final_obs"]` (object array, with the mask `_final_obs`)
+    holds the last of the old one. Every other array in `info` is `[N]` or `[N, ...]` and describes the
+    step that was made.
+
+    Further arguments:
+        num_envs: N.
+        threads: how many threads step the portfolios; the result does not depend on it.
+        copy: with False, observations are written into two buffers in turn, so that an observation is
+            overwritten by the second step after it: for learners that copy what they keep.
+
+        >>> import gymnasium as gym
+        >>> envs = gym.make_vec(
+        ...     "envs:Portfolio-v0", num_envs=8, vectorization_mode="vector_entry_point"
+        ... )
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        market: MarketData | None = None,
+        features: FeaturePanel | None = None,
+        *,
+        num_envs: int = 1,
+        threads: int = 1,
+        copy: bool = True,
+        start: int | None = None,
+        stop: int | None = None,
+        window: int = 1,
+        observation: str = "flat",
+        action: str | ActionMap = "softmax",
+        action_settings: Mapping[str, float] | None = None,
+        reward: Reward | None = None,
+        cost: ProportionalCost | None = None,
+        execution: str = "next_close",
+        episode_length: int | None = None,
+        random_start: bool = False,
+        ruin: float = 0.01,
+    ) -> None:
+        if market is None:
+            market, features = default_market()
+        self._open(
+            make_setting(
+                market,
+                features,
+                start=start,
+                stop=stop,
+                window=window,
+                observation=observation,
+                action=action,
+                action_settings=action_settings,
+                reward=reward,
+                cost=cost,
+                execution=execution,
+                episode_length=episode_length,
+                random_start=random_start,
+                ruin=ruin,
+            ),
+            num_envs,
+            threads,
+            copy,
+        )
+
+    @classmethod
+    def from_setting(
+        cls, setting: Setting, num_envs: int, threads: int = 1, copy: bool = True
+    ) -> PortfolioVectorEnv:
+        """An environment on a checked setting, sharing its memory."""
+        env = cls.__new__(cls)
+        env._open(setting, num_envs, threads, copy)
+        return env
+
+    def _open(self, setting: Setting, num_envs: int, threads: int, copy: bool) -> None:
+        if num_envs < 1 or threads < 1:
+            raise InputError(f"num_envs and threads must be at least 1: {num_envs}, {threads}")
+        self.setting = setting
+        self.num_envs = num_envs
+        self.copy = copy
+        self.simulation = Simulation(setting, num_envs)
+        self.single_action_space = setting.action_map.space()
+        self.single_observation_space = self.simulation.space()
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._flat = setting.observation == "flat"
+        if self._flat:
+            shape = self.observation_space.shape
+            self._buffers = [] if copy else [np.zeros(shape, np.float32) for _ in range(2)]  # type: ignore[arg-type]
+        self._rngs: list[np.random.Generator] = []
+        self._truncated = np.zeros(num_envs, np.bool_)
+        self._done = np.zeros(num_envs, np.bool_)
+        bounds = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
+        self._slices = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self._parts = [self.simulation.part(rows) for rows in self._slices]
+        self._pool = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
+
+    # ------------------------------------------------------------------ seeds and state
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Starts all episodes. An integer seeds portfolio i with `seed + i`."""
+        seeds: Sequence[int | None]
+        if seed is None or isinstance(seed, (int, np.integer)):
+            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise InputError(f"{len(seeds)} seeds for {self.num_envs} portfolios")
+        if not self._rngs:
+            self._rngs = [seeding.np_random(s)[0] for s in seeds]
+        else:
+            for i, s in enumerate(seeds):
+                if s is not None:
+                    self._rngs[i] = seeding.np_random(s)[0]
+        self._restart(self.simulation, np.arange(self.num_envs), 0)
+        out = self._next_buffer()
+        if out is not None:
+            self.simulation.write_flat(out)
+        return self._observation(out), {
+            "t": self.simulation.state.row.copy(),
+            "value": self.simulation.state.value.copy(),
+        }
+
+    def _restart(self, simulation: Simulation, index: np.ndarray, offset: int) -> None:
+        rows = np.array([simulation.draw_start(self._rngs[offset + i]) for i in index], np.int64)
+        simulation.restart(index, rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that moves, as arrays and JSON-able random states; see `load_state_dict`."""
+        arrays = {key: value.copy() for key, value in self.simulation.state.__dict__.items()}
+        return {"arrays": arrays, "rngs": [rng.bit_generator.state for rng in self._rngs]}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Goes on exactly where `state_dict` was taken.
+
+        Raises:
+            InputError: if it was taken with another number of portfolios or assets.
+        """
+        state = self.simulation.state.__dict__
+        for key, value in saved["arrays"].items():
+            if state[key].shape != value.shape:
+                raise InputError(
+                    f"saved env state {key} is {value.shape}, this env has {state[key].shape}"
+                )
+            state[key][...] = value
+        self._rngs = []
+        for bits in saved["rngs"]:
+            rng, _ = seeding.np_random(0)
+            rng.bit_generator.state = bits
+            self._rngs.append(rng)
+
+    # ------------------------------------------------------------------ stepping
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One row of the market for every portfolio; `actions [N, n_actions]`."""
+        if not self._rngs:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        orders = np.ascontiguousarray(actions, np.float64)
+        if orders.shape != self.action_space.shape:
+            raise InputError(
+                f"actions must have shape {self.action_space.shape}, got {orders.shape}"
+            )
+        rows = self.simulation.state.row.copy()
+        out = self._next_buffer()
+        parts = range(len(self._parts))
+        if self._pool is None:
+            finals = [self._step_part(k, orders, out) for k in parts]
+        else:
+            waiting = [self._pool.submit(self._step_part, k, orders, out) for k in parts[1:]]
+            finals = [self._step_part(0, orders, out), *(w.result() for w in waiting)]
+        last = self.simulation.last
+        info: dict[str, Any] = {
+            "t": rows + 1,
+            "value": self._value,
+            "weights": last.target.copy(),
+            "gross_return": last.before * last.after - 1.0,
+            "net_return": last.growth - 1.0,
+            "commission": last.commission.copy(),
+            "spread": last.spread.copy(),
+            "turnover": last.turnover.copy(),
+            "reward_terms": dict(zip(TERMS, last.terms.T.copy(), strict=True)),
+        }
+        if any(final is not None for final in finals):
+            final_obs = np.full(self.num_envs, None, dtype=object)
+            for final in finals:
+                if final is not None:
+                    for i, observation in zip(*final, strict=True):
+                        final_obs[i] = observation
+            info["final_obs"] = final_obs
+            info["_final_obs"] = self._done.copy()
+        return (
+            self._observation(out),
+            last.reward.copy(),
+            last.ruined.copy(),
+            self._truncated.copy(),
+            info,
+        )
+
+    def _step_part(
+        self, k: int, orders: np.ndarray, out: np.ndarray | None
+    ) -> tuple[np.ndarray, Any] | None:
+        part, rows = self._parts[k], self._slices[k]
+        part.step(orders[rows])
+        state = part.state
+        truncated, done = self._truncated[rows], self._done[rows]
+        np.greater_equal(state.row, state.end, out=truncated)
+        np.logical_or(truncated, part.last.ruined, out=done)
+        truncated &= ~part.last.ruined
+        self._value[rows] = state.value
+        final = None
+        if done.any():
+            index = np.flatnonzero(done)
+            final = (index + rows.start, self._final(part, index))
+            self._restart(part, index, rows.start)
+        if out is not None:
+            part.write_flat(out[rows])
+        return final
+
+    def _final(self, part: Simulation, index: np.ndarray) -> Any:
+        """The last observations of the episodes that have just ended."""
+        ended = Simulation(self.setting, len(index))
+        for key, value in part.state.__dict__.items():
+            getattr(ended.state, key)[...] = value[index]
+        if self._flat:
+            out = np.empty((len(index), *self.single_observation_space.shape), np.float32)  # type: ignore[misc]
+            ended.write_flat(out)
+            return out
+        return [
+            {"t": np.array(row), "weights": weights}
+            for row, weights in zip(ended.state.row, self._clipped(ended), strict=True)
+        ]
+
+    def _next_buffer(self) -> np.ndarray | None:
+        self._value = np.empty(self.num_envs)
+        if not self._flat:
+            return None
+        if self.copy:
+            return np.empty(self.observation_space.shape, np.float32)  # type: ignore[arg-type]
+        self._buffers.reverse()
+        return self._buffers[0]
+
+    def _observation(self, out: np.ndarray | None) -> Any:
+        if out is not None:
+            return out
+        return {
+            "t": self.simulation.state.row.copy(),
+            "weights": self._clipped(self.simulation),
+        }
+
+    def _clipped(self, simulation: Simulation) -> np.ndarray:
+        highest = self.setting.space_highest
+        return np.clip(simulation.state.weights, -highest, highest)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Ends the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
