@@ -1,7 +1,18 @@
-"""Where prices come from. Every source is a function with plain keywords that returns `MarketData`."""
+"""Where prices come from: each source is a function with plain keywords, returning `MarketData`."""
 
+from envs.data.fetched import crypto, futures, olps
 from envs.data.market_data import MarketData
 from envs.data.sources import factors, index_ohlcv, ohlcv, sp500
 from envs.data.synthetic import synthetic
 
-__all__ = ["MarketData", "factors", "index_ohlcv", "ohlcv", "sp500", "synthetic"]
+__all__ = [
+    "MarketData",
+    "crypto",
+    "factors",
+    "futures",
+    "index_ohlcv",
+    "ohlcv",
+    "olps",
+    "sp500",
+    "synthetic",
+]

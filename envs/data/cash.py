@@ -33,9 +33,9 @@ def us_bill_rate(
 ) -> tuple[Float, tuple[str, ...]]:
     """Simple return of US Treasury bills over (t-1, t], from what was known on the day of t-1.
 
-    Months to 2018-11 use the one-month bill rate of Kenneth French's library, which is fixed before
-    the month begins. Later months use the three-month bill rate TB3MS of FRED-MD, a monthly average,
-    once it is published on the first day of the next month. A monthly return r becomes
+    Months to 2018-11 use the one-month bill rate of Kenneth French's library, which is fixed
+    before the month begins. Later months use the three-month bill rate TB3MS of FRED-MD, a monthly
+    average, once it is published on the first day of the next month. A monthly return r becomes
     (1 + r)^(12 / periods_per_year) - 1 a row: counting the rows of a month would need its end.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Files inside installed packages, read without importing the package, and the last cut of a panel."""
+"""Files inside installed packages, read without importing the package; and `narrow`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def package_file(package: str, *parts: str, remedy: str) -> Path:
 
 
 def read_csv(path: Path, **options: object) -> pd.DataFrame:
-    """`pandas.read_csv` with correctly rounded numbers, so that every machine reads the same bits."""
+    """`pandas.read_csv` with correctly rounded numbers: every machine reads the same bits."""
     import pandas as pd
 
     return pd.read_csv(path, float_precision="round_trip", **options)  # type: ignore[call-overload]

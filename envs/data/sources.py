@@ -19,7 +19,10 @@ SKFOLIO_REMEDY = "install it: pip install skfolio==1.12.2"
 BOKEH_REMEDY = "install the extra: pip install 'tradewind[data]' (bokeh-sampledata==2026.1)"
 INDEX_NAME = "S&P 500 (price index, without dividends)"
 INDEX_NOTE = "The benchmark is the S&P 500 price index: it leaves out dividends, some 2 % a year."
-ROUNDING_NOTE = "Prices are rounded to 0.001: after the splits since, that is up to 0.4 % of AAPL's price of 1990."
+ROUNDING_NOTE = (
+    "Prices are rounded to 0.001, which after all the splits since is up to 0.4 % of a price of "
+    "1990 (AAPL)."
+)
 
 
 def sp500(
@@ -30,9 +33,9 @@ def sp500(
 ) -> MarketData:
     """20 US large caps, daily closes adjusted for splits and dividends, 1990-01-02..2022-12-28.
 
-    From the files inside skfolio, with its S&P 500 index as the benchmark and Treasury bills as cash.
-    The 20 stocks are survivors that were chosen with hindsight: no result on them is evidence that a
-    strategy would have earned anything.
+    From the files inside skfolio, with its S&P 500 index as the benchmark and Treasury bills as
+    cash. The 20 stocks are survivors that were chosen with hindsight: no result on them is evidence
+    that a strategy would have earned anything.
 
     Args:
         symbols: some of the 20, in this order; None is all.
@@ -48,9 +51,9 @@ def sp500(
         periods_per_year,
         _skfolio("sp500_index.csv.gz")["SP500"].reindex(table.index).to_numpy(),
         (
-            "These 20 stocks are survivors chosen with hindsight: all of them grew large and were "
-            "still listed in 2022. Absolute returns are far too good; compare only with baselines "
-            "on the same stocks.",
+            "These 20 stocks are survivors chosen with hindsight: all of them were still listed in "
+            "2022. Absolute returns are far too good; compare only with baselines on the same "
+            "stocks.",
             ROUNDING_NOTE,
             INDEX_NOTE,
         ),
@@ -90,9 +93,10 @@ def ohlcv(
 ) -> MarketData:
     """AAPL, FB, GOOG, IBM and MSFT with open, high, low, close and volume, 2000-03-01..2013-03-01.
 
-    From bokeh-sampledata (extra `data`). Prices are brought to the basis of the adjusted close, volume
-    the other way round, so that price times volume stays the money that was traded. GOOG is listed
-    from 2004-08-19, FB from 2012-05-18; before, they are not tradable. Arguments and errors as `sp500`.
+    From bokeh-sampledata (extra `data`). Prices are brought to the basis of the adjusted close,
+    volume the other way round, so that price times volume stays the money that was traded. GOOG is
+    listed from 2004-08-19, FB from 2012-05-18; before, they are not tradable. Arguments and errors
+    as `sp500`.
     """
     path = package_file("bokeh_sampledata", "_data", "stocks.csv.gz", remedy=BOKEH_REMEDY)
     table = read_csv(path, parse_dates=["Date"])
@@ -120,8 +124,8 @@ def ohlcv(
         name="ohlcv",
         notes=(
             "Five technology stocks chosen with hindsight; all of them survived and grew.",
-            "Adjusted by adjusted close / close, a factor that was only known afterwards: levels are "
-            "not the prices of the day, returns are right.",
+            "Adjusted by adjusted close / close, a factor that was only known afterwards: levels "
+            "are not the prices of the day, returns are right.",
             *cash_notes,
         ),
     )
@@ -162,9 +166,10 @@ def index_ohlcv(
         periods_per_year=periods_per_year,
         name="index_ohlcv",
         notes=(
-            "Price indices, without dividends; an index cannot be traded, a fund on it costs a fee.",
-            "Early opens of the S&P 500 equal the close before, so that gaps and next_open execution "
-            "mean little. Volume is that of the member stocks, in shares; two days of NASDAQ have 0.",
+            "Price indices without dividends; an index cannot be traded, a fund on it costs a fee.",
+            "To 2005 the open of the S&P 500 is the close before on 96 % of days: its gaps, and "
+            "trading at the next open, mean little then.",
+            "Volume is that of the member stocks, in shares; on two days of NASDAQ it is zero.",
             *cash_notes,
         ),
     )

@@ -73,8 +73,8 @@ def load_panel(path: str | Path, name: str | None = None) -> MarketData:
         market = _read_panel(group)
         if market.fingerprint != group.attrs["fingerprint"]:
             raise InputError(
-                f"{path}, panel {name or group.name[1:]}: the content does not fit its fingerprint; "
-                "the file was changed or damaged: fetch or import the data again"
+                f"{path}, panel {name or group.name[1:]}: the content does not fit its "
+                "fingerprint; the file was changed or damaged: fetch or import the data again"
             )
     return market
 
@@ -199,8 +199,8 @@ def _joined(before: MarketData, after: MarketData, where: str) -> MarketData:
 
     if after.symbols != before.symbols:
         raise InputError(
-            f"{where}: the new rows have the symbols {', '.join(after.symbols[:10])}, the stored ones "
-            f"{', '.join(before.symbols[:10])}; append the same symbols in the same order"
+            f"{where}: the new rows have the symbols {', '.join(after.symbols[:10])}, the stored "
+            f"ones {', '.join(before.symbols[:10])}; append the same symbols in the same order"
         )
     if after.periods_per_year != before.periods_per_year:
         raise InputError(
