@@ -140,17 +140,24 @@ def test_ruin_is_minus_one_hundred_percent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "sign", "text"),
+    ("value", "name", "sign", "text"),
     [
-        (0.1234, "percent", False, "12.3 %"),
-        (-0.0042, "percent", True, "−0.42 %"),
-        (0.978, "ratio", False, "0.98"),
-        (-0.001, "ratio", True, "0.00"),
-        (24.84, "percent", False, "2,484 %"),
-        (3.21, "times", False, "3.2×"),
-        (None, "ratio", False, "n/a"),
-        (float("nan"), "ratio", False, "n/a"),
+        (0.1234, "cagr", False, "12.3 %"),
+        (-0.0042, "cagr", True, "−0.4 %"),
+        (0.00223, "cost", False, "0.22 %"),
+        (0.978, "sharpe", False, "0.98"),
+        (-0.001, "sharpe", True, "0.00"),
+        (24.84, "cagr", False, "2,484 %"),
+        (2.5e9, "cagr", True, "+2.5e+11 %"),
+        (3.21, "turnover", False, "3.2×"),
+        (None, "sharpe", False, "n/a"),
+        (float("nan"), "sharpe", False, "n/a"),
     ],
 )
-def test_printing(value: float | None, unit: str, sign: bool, text: str) -> None:
-    assert m.format_value(value, unit, sign=sign) == text
+def test_printing(value: float | None, name: str, sign: bool, text: str) -> None:
+    assert m.BY_NAME[name].text(value, sign=sign) == text
+
+
+def test_printing_an_interval() -> None:
+    assert m.BY_NAME["cagr"].interval(-0.05, 0.1, sign=True) == "[−5.0, +10.0]"
+    assert m.BY_NAME["cagr"].interval(None, 0.1) == ""

@@ -1,14 +1,14 @@
 """Stationary bootstrap of dates: confidence intervals of every measure, paired across strategies.
 
-Returns of consecutive days are not independent, so blocks of dates with geometrically distributed lengths
-are drawn with replacement (Politis and Romano 1994). Every strategy and every seed sees the **same** dates
-in a replication: what moves all of them together cancels in a difference.
+Returns of consecutive days are not independent, so blocks of dates with geometrically distributed
+lengths are drawn with replacement (Politis and Romano 1994). Every strategy and every seed sees the
+**same** dates in a replication: what moves all of them together cancels in a difference.
 
-What the intervals say: how different the figure could have been, had the market drawn its days from the
-same distribution. They say nothing about a market that changes its nature. Measures that depend on the
-order of the days (maximum drawdown, Calmar) are computed on the resampled path: blocks keep short runs of
-losses together, but a decline that lasts longer than a few blocks is broken up, so their intervals describe
-reshuffled histories and the observed figure may lie near the edge of its interval, or outside it.
+What the intervals say: how different the figure could have been, had the market drawn its days from
+the same distribution. They say nothing about a market that changes its nature. Measures that depend
+on the order of the days (maximum drawdown, Calmar) are computed on the resampled path: blocks keep
+short runs of losses together, but a decline longer than a few blocks is broken up, so their
+intervals describe reshuffled histories, and the observed figure may lie near the edge or outside.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from envs.errors import InputError
 from experiments.evaluation.metrics import RESOLUTION, Float, Metric, Steps
 
-# Elements of one gathered array: small enough for the caches, large enough that Python does not count.
+# Elements of one gathered array: small enough for caches, large enough that Python does not count.
 CHUNK_ELEMENTS = 1 << 19
 
 
 def block_length(returns: Float) -> int:
     """Mean block length for `[K, n]` return series: one for all, because dates are drawn jointly.
 
-    The largest of the optimal lengths (Politis and White 2004, corrected 2009) of the series and of their
-    squares: volatility clusters for longer than returns do, and risk measures feel it. Series without
-    variation have no say. Between 1 and n / 3.
+    The largest of the optimal lengths (Politis and White 2004, corrected 2009) of the series and of
+    their squares: volatility clusters for longer than returns do, and risk measures feel it. Series
+    without variation have no say. Between 1 and n / 3.
     """
     n = returns.shape[-1]
     longest = 1.0

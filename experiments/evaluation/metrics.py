@@ -4,10 +4,10 @@ Conventions of every function here:
 
 - The **last axis is time**; leading axes are a batch (seeds, bootstrap replications), so the result
   has the shape of the input without its last axis.
-- Returns are simple returns per period; `periods_per_year` annualises; `cash` is the simple return of
-  cash over the same periods (an array that broadcasts, or 0).
-- NaN in a series gives NaN for that series. A measure that is not defined (the Sharpe ratio of constant
-  returns) is NaN, never infinite, and no warning is raised; `Metric.undefined` says why.
+- Returns are simple returns per period; `periods_per_year` annualises; `cash` is the simple return
+  of cash over the same periods (an array that broadcasts, or 0).
+- NaN in a series gives NaN for that series. A measure that is not defined (the Sharpe ratio of
+  constant returns) is NaN, never infinite, without a warning; `Metric.undefined` says why.
 - Losses (drawdown, CVaR, downside deviation) are positive numbers.
 """
 
@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 
-# A return is a quotient of two wealths and carries rounding of about 1e-16; a deviation or drawdown below
-# this is that rounding, and a ratio with it as its denominator would be noise printed as a number.
+# A return is a quotient of two wealths and carries rounding of about 1e-16; a deviation or drawdown
+# below this is that rounding, and a ratio over it would be noise printed as a number.
 RESOLUTION = 1e-12
 
 
@@ -45,7 +45,7 @@ def cagr(returns: ArrayLike, periods_per_year: float) -> Float:
 
 
 def mean_log_return(returns: ArrayLike, periods_per_year: float) -> Float:
-    """Annualised mean of log(1 + r): the growth rate that adds over time. NaN after ruin (r <= -1)."""
+    """Annualised mean of log(1 + r), the growth that adds over time. NaN after ruin (r <= -1)."""
     r = np.asarray(returns, dtype=np.float64)
     if r.shape[-1] == 0:
         return np.full(r.shape[:-1], np.nan)
@@ -62,18 +62,18 @@ def downside_deviation(returns: ArrayLike, periods_per_year: float, cash: ArrayL
 
     Source: Sortino and van der Meer (1991); periods without a shortfall count as zeros.
     """
-    excess = np.asarray(returns, dtype=np.float64) - cash
+    excess = _excess(returns, cash)
     if excess.shape[-1] == 0:
         return np.full(excess.shape[:-1], np.nan)
     return _shortfall(excess) * np.sqrt(periods_per_year)
 
 
 def sharpe(returns: ArrayLike, periods_per_year: float, cash: ArrayLike = 0.0) -> Float:
-    """Annualised Sharpe ratio: mean over standard deviation (ddof 1) of the returns in excess of cash.
+    """Annualised Sharpe ratio: mean over standard deviation (ddof 1) of returns less cash.
 
     NaN where the excess is constant. Source: Sharpe (1994), the ex-post ratio.
     """
-    excess = np.asarray(returns, dtype=np.float64) - cash
+    excess = _excess(returns, cash)
     return _ratio(_mean(excess), _deviation(excess)) * np.sqrt(periods_per_year)
 
 
@@ -82,14 +82,14 @@ def sortino(returns: ArrayLike, periods_per_year: float, cash: ArrayLike = 0.0) 
 
     NaN where no period falls short of cash.
     """
-    excess = np.asarray(returns, dtype=np.float64) - cash
+    excess = _excess(returns, cash)
     if excess.shape[-1] == 0:
         return np.full(excess.shape[:-1], np.nan)
     return _ratio(_mean(excess), _shortfall(excess)) * np.sqrt(periods_per_year)
 
 
 def drawdown(returns: ArrayLike) -> Float:
-    """`[..., n]` fraction of wealth lost since its highest value so far, the start included; in [0, 1]."""
+    """`[..., n]` share of wealth lost since its peak so far (the start counts); in [0, 1]."""
     growth = 1.0 + np.asarray(returns, dtype=np.float64)
     wealth = np.cumprod(np.maximum(growth, 0.0), axis=-1)
     peak = np.maximum(np.maximum.accumulate(wealth, axis=-1), 1.0)
@@ -138,8 +138,12 @@ def per_year(amounts: ArrayLike, periods_per_year: float) -> Float:
 
 
 def mean_active_share(active_share: ArrayLike) -> Float:
-    """Mean over time of the active share against 1/N, in [0, 1]. Source: Cremers and Petajisto (2009)."""
+    """Mean over time of the active share against 1/N. Source: Cremers and Petajisto (2009)."""
     return _mean(np.asarray(active_share, dtype=np.float64))
+
+
+def _excess(returns: ArrayLike, cash: ArrayLike) -> Float:
+    return np.asarray(returns, dtype=np.float64) - np.asarray(cash, dtype=np.float64)
 
 
 def _mean(x: Float) -> Float:
@@ -212,6 +216,7 @@ class Metric:
         meaning: one line for a legend.
         undefined: why it is NaN, where it is.
         path_dependent: it depends on the order of the returns, which a bootstrap changes.
+        digits: decimals in print, in percent for a percentage.
     """
 
     name: str
@@ -222,6 +227,32 @@ class Metric:
     meaning: str
     undefined: str = "no steps"
     path_dependent: bool = False
+    digits: int = 1
+
+    @property
+    def suffix(self) -> str:
+        """What follows a printed value."""
+        return {"percent": " %", "times": "×"}.get(self.unit, "")
+
+    def text(self, value: float | None, *, sign: bool = False, suffix: bool = True) -> str:
+        """Prints a value in the unit, with a true minus; None and NaN print as "n/a"."""
+        if value is None or np.isnan(value):
+            return "n/a"
+        x = value * 100.0 if self.unit == "percent" else value
+        digits = 0 if abs(x) >= 1000 else self.digits
+        text = f"{x:+,.{digits}f}" if sign else f"{x:,.{digits}f}"
+        if abs(x) >= 1e6:
+            text = f"{x:+.1e}" if sign else f"{x:.1e}"
+        elif float(text.replace(",", "")) == 0:
+            text = text.lstrip("+-")
+        return text.replace("-", "−") + (self.suffix if suffix else "")
+
+    def interval(self, low: float | None, high: float | None, *, sign: bool = False) -> str:
+        """`[4.1, 9.9]` without the unit; empty where there is no interval."""
+        if low is None or high is None:
+            return ""
+        texts = [self.text(x, sign=sign, suffix=False) for x in (low, high)]
+        return f"[{', '.join(texts)}]"
 
 
 METRICS: tuple[Metric, ...] = (
@@ -235,17 +266,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("sharpe", "Sharpe", "ratio", True,
            lambda s: sharpe(s.net_return, s.periods_per_year, s.cash_return),
            "mean over standard deviation of the return in excess of cash, annualised",
-           "return in excess of cash is constant"),
+           "return in excess of cash is constant", digits=2),
     Metric("sortino", "Sortino", "ratio", True,
            lambda s: sortino(s.net_return, s.periods_per_year, s.cash_return),
-           "mean excess return over downside deviation, annualised", "never fell short of cash"),
+           "mean excess return over downside deviation, annualised", "never fell short of cash",
+           digits=2),
     Metric("calmar", "Calmar", "ratio", True,
            lambda s: calmar(s.net_return, s.periods_per_year),
-           "CAGR over maximum drawdown", "wealth never fell", True),
+           "CAGR over maximum drawdown", "wealth never fell", True, 2),
     Metric("max_drawdown", "Max drawdown", "percent", False,
            lambda s: max_drawdown(s.net_return), "largest loss from a peak", "no steps", True),
     Metric("cvar", "CVaR 5 %", "percent", False,
-           lambda s: cvar(s.net_return), "mean loss over the worst 5 % of periods"),
+           lambda s: cvar(s.net_return), "mean loss over the worst 5 % of periods", digits=2),
     Metric("downside_deviation", "Downside dev.", "percent", False,
            lambda s: downside_deviation(s.net_return, s.periods_per_year, s.cash_return),
            "annualised root mean square of shortfalls below cash"),
@@ -255,33 +287,13 @@ METRICS: tuple[Metric, ...] = (
            lambda s: per_year(s.turnover, s.periods_per_year),
            "traded notional over value, buys plus sells, a year"),
     Metric("cost", "Cost / y", "percent", False,
-           lambda s: per_year(s.cost, s.periods_per_year), "all costs over value, a year"),
+           lambda s: per_year(s.cost, s.periods_per_year), "all costs over value, a year", digits=2),
     Metric("active_share", "Active share", "percent", None,
            lambda s: mean_active_share(s.active_share),
-           "half the distance of the weights from 1/N, mean over time", "not a portfolio of these assets"),
+           "half the distance of the weights from 1/N, mean over time",
+           "not a portfolio of these assets"),
     Metric("mean_log_return", "Log return / y", "percent", True,
            lambda s: mean_log_return(s.net_return, s.periods_per_year),
            "annualised mean log return", "wealth reached zero"),
 )  # fmt: skip
 BY_NAME: dict[str, Metric] = {m.name: m for m in METRICS}
-
-
-def format_value(value: float | None, unit: str, *, sign: bool = False) -> str:
-    """Prints a value in its unit: percent with one decimal (two below 1 %), ratios with two.
-
-    A true minus sign is used; None and NaN print as "n/a".
-    """
-    if value is None or np.isnan(value):
-        return "n/a"
-    scale, tail = (100.0, " %") if unit == "percent" else (1.0, "×" if unit == "times" else "")
-    x = value * scale
-    if unit == "ratio":
-        digits = 2
-    elif abs(x) >= 100_000:
-        return f"{x:.1e}{tail}".replace("-", "−")
-    else:
-        digits = 0 if abs(x) >= 1000 else 1 if abs(x) >= 1 or x == 0 else 2
-    text = f"{x:+,.{digits}f}" if sign else f"{x:,.{digits}f}"
-    if float(text.replace(",", "")) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "−") + tail

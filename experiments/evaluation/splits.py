@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,8 +22,8 @@ class Splits:
     """Decision rows of each window, half open: `range(*splits.train)`.
 
     Attributes:
-        train, validation, test: `(start, stop)`. The decision at row `stop - 1` earns its return at row
-            `stop`, which is the last row of the window.
+        train, validation, test: `(start, stop)`. The decision at row `stop - 1` earns its return at
+            row `stop`, which is the last row of the window.
         purge: rows left out between consecutive windows.
         warmup: rows at the start of the data at which no decision is possible.
     """
@@ -76,11 +77,12 @@ def split_rows(
     asked = {"train": train, "validation": validation, "test": test}
     if warmup + min_steps >= market.n_rows:
         raise InputError(
-            f"{market.name}: {market.n_rows} rows, and warm-up ({warmup}) plus window ({min_steps} steps) "
-            f"need {warmup + min_steps + 1}; use more data, shorter features or a shorter window"
+            f"{market.name}: {market.n_rows} rows, and warm-up ({warmup}) plus window "
+            f"({min_steps} steps) need {warmup + min_steps + 1}; use more data, shorter "
+            "features or a shorter window"
         )
     rows = {key: _rows(market, key, asked[key]) for key in WINDOWS}
-    for early, late in zip(WINDOWS[:-1], WINDOWS[1:], strict=True):
+    for early, late in pairwise(WINDOWS):
         if rows[early][0] >= rows[late][0]:
             raise InputError(
                 f"{early} {_text(asked[early])} does not begin before {late} {_text(asked[late])}; "
@@ -112,7 +114,7 @@ def windows_by_share(
 ) -> dict[str, tuple[str, str]]:
     """Windows of dates that share out the rows, for data whose dates the config does not know.
 
-    Returns `{"train": (first, last), ...}` to pass on to `split_rows`; the rest of the rows is `test`.
+    Returns `{"train": (first, last), ...}` for `split_rows`; the rest of the rows is `test`.
 
     Raises:
         InputError: if a share is not in (0, 1) or nothing is left for the test window.
@@ -140,11 +142,14 @@ def _rows(market: MarketData, key: str, window: Window) -> tuple[int, int]:
         raise InputError(f"{key}: give two dates (first, last), got {window!r}")
     start, end = (None if day is None else str(day) for day in window)
     first, stop = market.span(start, end)
-    day = lambda text: np.datetime64(text, "D")
-    if start is not None and end is not None and day(start) > day(end):
+    if (
+        start is not None
+        and end is not None
+        and np.datetime64(start, "D") > np.datetime64(end, "D")
+    ):
         raise InputError(f"{key} {_text(window)} ends before it begins; swap the two dates")
-    late = end is not None and day(end) > market.dates[-1].astype("datetime64[D]") + SLACK
-    early = start is not None and day(start) < market.dates[0].astype("datetime64[D]") - SLACK
+    early = start is not None and np.datetime64(start, "D") < market.dates[0] - SLACK
+    late = end is not None and np.datetime64(end, "D") > market.dates[-1] + SLACK
     if first >= market.n_rows or stop <= 0 or late or early:
         raise InputError(
             f"{key} {_text(window)} lies outside the data; {_range(market)}; name dates inside it"

@@ -1,0 +1,344 @@
+"""`evaluate`: from trajectories to `Evidence`, the content of `metrics.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.rollout import Trajectory
+from envs.errors import InputError
+from experiments.evaluation import bootstrap
+from experiments.evaluation.metrics import BY_NAME, METRICS, Float, Steps
+
+FORMAT = 1
+BENCHMARK = "benchmark"
+# What an agent is compared by: the two ways to say growth, and growth for the risk taken.
+COMPARED = ("cagr", "mean_log_return", "sharpe")
+NO_INTERVAL_RUIN = "a ruined run has no interval: resampling repeats or forgets the ruin"
+NO_INTERVAL_UNDEFINED = "undefined in some resampled histories"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One measure of one strategy: the mean over its seeds, and how sure that is.
+
+    Attributes:
+        value: mean over seeds; None where undefined (`reason` says why).
+        low, high: bootstrap interval over dates, drawn jointly for all seeds; None as `reason` says.
+        seeds: the measure of each seed; None where undefined.
+        reason: why something is None; empty otherwise.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    seeds: list[float | None]
+    reason: str = ""
+
+    @property
+    def spread(self) -> tuple[float, float, float] | None:
+        """`(min, max, standard deviation)` over seeds; None for one seed or an undefined value."""
+        known = [x for x in self.seeds if x is not None]
+        if len(known) < 2 or len(known) < len(self.seeds):
+            return None
+        return min(known), max(known), float(np.std(known, ddof=1))
+
+
+@dataclass(frozen=True)
+class StrategyEvidence:
+    """All measures of one strategy.
+
+    Attributes:
+        role: "agent", "baseline" or "benchmark".
+        seeds: of the training runs; None for a strategy that is not trained.
+        ruined: whether each seed was ruined.
+        metrics: name -> estimate, in the order of the catalogue.
+    """
+
+    role: str
+    seeds: list[int | None]
+    ruined: list[bool]
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Agent less baseline in one measure, on the same dates.
+
+    Attributes:
+        low, high: bootstrap interval; None as `reason` says.
+        share_above_zero: share of replications in which the agent was ahead.
+        seeds_above_zero: share of the agent's seeds that were ahead on the dates as they came.
+    """
+
+    agent: str
+    baseline: str
+    measure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    share_above_zero: float | None
+    seeds_above_zero: float | None
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Plain words: "better", "worse" or "not distinguishable from zero"."""
+        if self.low is None or self.high is None:
+            return "no interval"
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "not distinguishable from zero"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about every strategy of a run; JSON by `write`, and back by `read`.
+
+    Attributes:
+        window: `first_decision, first, last` (days), `steps`, `periods_per_year`.
+        bootstrap: `method, replications, mean_block, level, seed`.
+        strategies: name -> measures; agents, then baselines, then the benchmark.
+        differences: every agent against every baseline and the benchmark.
+        notes: what a reader must know about the numbers, in plain words.
+    """
+
+    window: dict[str, Any]
+    bootstrap: dict[str, Any]
+    strategies: dict[str, StrategyEvidence]
+    differences: list[Difference]
+    notes: list[str] = field(default_factory=list)
+
+    def of_role(self, role: str) -> list[str]:
+        """Names of the strategies of a role, in table order."""
+        return [name for name, s in self.strategies.items() if s.role == role]
+
+    def difference(self, agent: str, baseline: str, measure: str) -> Difference | None:
+        """The comparison of the two, or None if it was not made."""
+        key = (agent, baseline, measure)
+        return next((d for d in self.differences if (d.agent, d.baseline, d.measure) == key), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dict for JSON: no NaN, no timings; equal inputs give equal dicts."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def write(self, path: Path | str) -> None:
+        """Writes `metrics.json`; floats round-trip exactly."""
+        text = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+        Path(path).write_text(text, encoding="utf-8")
+
+    @staticmethod
+    def read(path: Path | str) -> Evidence:
+        """Reads what `write` wrote.
+
+        Raises:
+            InputError: for a missing or broken file, or one of another format.
+        """
+        try:
+            raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; is the run complete?") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: not readable as JSON ({error}); run it again") from None
+        found = raw.get("format") if isinstance(raw, dict) else None
+        if found != FORMAT:
+            raise InputError(
+                f"{path}: format {found!r}, this version reads {FORMAT}; run it again, or use the "
+                "version that wrote it"
+            )
+        try:
+            strategies = {
+                name: StrategyEvidence(
+                    **{**s, "metrics": {k: Estimate(**e) for k, e in s["metrics"].items()}}
+                )
+                for name, s in raw["strategies"].items()
+            }
+            differences = [Difference(**d) for d in raw["differences"]]
+            return Evidence(raw["window"], raw["bootstrap"], strategies, differences, raw["notes"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: incomplete ({error}); run it again") from None
+
+
+def evaluate(
+    trajectories: Mapping[str, Sequence[Trajectory]],
+    *,
+    baselines: Sequence[str],
+    agents: Sequence[str],
+    seed: int = 0,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    progress: Callable[[int], None] | None = None,
+) -> Evidence:
+    """Measures every strategy on common dates and compares each agent with each baseline.
+
+    Args:
+        trajectories: name -> one trajectory a seed (one only for a strategy that is not trained).
+        baselines, agents: their names, in table order; "benchmark" may be there beside them.
+        seed: of the bootstrap.
+        n_bootstrap: replications.
+        level: of the intervals, in (0, 1).
+        progress: called with the number of replications done.
+
+    Raises:
+        InputError: a name without trajectories, no common dates, or a level outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level must lie in (0, 1), got {level}; 0.95 is usual")
+    named = [BENCHMARK] if BENCHMARK in trajectories else []
+    roles = dict.fromkeys(agents, "agent") | dict.fromkeys(baselines, "baseline")
+    roles |= dict.fromkeys(named, "benchmark")
+    missing = [name for name in roles if not trajectories.get(name)]
+    if missing or not roles:
+        raise InputError(
+            f"no trajectories for {', '.join(missing) or 'any strategy'}; "
+            f"there are: {', '.join(trajectories) or 'none'}"
+        )
+    steps, window, notes = _align({name: trajectories[name] for name in roles})
+    stacked = list(steps.values())
+    mean_block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in stacked]))
+    draws = bootstrap.bootstrap_measures(
+        stacked,
+        METRICS,
+        replications=n_bootstrap,
+        mean_block=mean_block,
+        seed=seed,
+        progress=progress,
+    )
+    strategies: dict[str, StrategyEvidence] = {}
+    for k, (name, series) in enumerate(steps.items()):
+        runs = trajectories[name]
+        ruined = [bool(t.ruined) for t in runs]
+        strategies[name] = StrategyEvidence(
+            role=roles[name],
+            seeds=[t.seed for t in runs],
+            ruined=ruined,
+            metrics={
+                m.name: _estimate(m.compute(series), draws[k, j], level, m.undefined, any(ruined))
+                for j, m in enumerate(METRICS)
+            },
+        )
+    differences = [
+        _difference(agent, other, measure, strategies, steps, draws, level)
+        for agent in agents
+        for other in [*baselines, *named]
+        for measure in COMPARED
+    ]
+    settings = {
+        "method": "stationary",
+        "interval": "percentile",
+        "replications": n_bootstrap,
+        "mean_block": mean_block,
+        "level": level,
+        "seed": seed,
+    }
+    return Evidence(window, settings, strategies, differences, notes)
+
+
+def _align(
+    trajectories: Mapping[str, Sequence[Trajectory]],
+) -> tuple[dict[str, Steps], dict[str, Any], list[str]]:
+    """Stacks the seeds of every strategy on the dates that all share; says what was left out.
+
+    A ruined run is shorter than the window: what was left of its wealth stays as it is to the end,
+    so that its yearly figures are of the same window as the others'.
+    """
+    notes: list[str] = []
+    every = [t for runs in trajectories.values() for t in runs]
+    whole = [t for t in every if not t.ruined] or [max(every, key=lambda t: len(t.dates))]
+    common = whole[0].dates
+    for t in whole[1:]:
+        common = common[np.isin(common, t.dates)]
+    if len(common) < 2:
+        raise InputError(
+            "the trajectories share fewer than two dates; evaluate all strategies on one window"
+        )
+    steps: dict[str, Steps] = {}
+    for name, runs in trajectories.items():
+        rows = [_on_dates(t, common, is_index=name == BENCHMARK) for t in runs]
+        net, cash, turnover, cost, active = (np.stack(x) for x in zip(*rows, strict=True))
+        steps[name] = Steps(net, cash, turnover, cost, active, runs[0].periods_per_year)
+        for t in runs:
+            label = name if t.seed is None else f"{name} (seed {t.seed})"
+            if t.ruined:
+                notes.append(
+                    f"{label} was ruined after {len(t.dates)} of {len(common)} steps, on "
+                    f"{_day(t.dates[-1])}; its figures count nothing earned or paid afterwards, and "
+                    "its strategy has no intervals"
+                )
+            elif len(t.dates) != len(common):
+                notes.append(
+                    f"{label}: {len(common)} of its {len(t.dates)} steps are common to all "
+                    "strategies; only these are measured"
+                )
+    row = int(np.searchsorted(whole[0].dates, common[0]))
+    window = {
+        "first_decision": _day(whole[0].decision_dates[row]),
+        "first": _day(common[0]),
+        "last": _day(common[-1]),
+        "steps": len(common),
+        "periods_per_year": float(whole[0].periods_per_year),
+    }
+    return steps, window, notes
+
+
+def _on_dates(t: Trajectory, common: Any, is_index: bool) -> tuple[Float, ...]:
+    """`net_return, cash_return, turnover, cost, active_share` on the common dates."""
+    keep = np.isin(t.dates, common)
+    n, missing = len(t.dates), len(common) - int(keep.sum())
+    active = np.full(n, np.nan) if is_index else t.active_share
+    series = (t.net_return, t.cash_return, t.turnover, np.broadcast_to(t.total_cost, (n,)), active)
+    if missing == 0:
+        return tuple(np.ascontiguousarray(x[keep], dtype=np.float64) for x in series)
+    return tuple(np.r_[x[keep], np.zeros(missing)] for x in series)
+
+
+def _estimate(values: Float, draws: Float, level: float, why: str, ruined: bool) -> Estimate:
+    seeds = [_number(x) for x in values]
+    value = _number(values.mean())
+    interval = None if value is None or ruined else bootstrap.percentile_interval(draws, level)
+    low, high = interval or (None, None)
+    reason = ""
+    if value is None:
+        reason = why
+    elif interval is None:
+        reason = NO_INTERVAL_RUIN if ruined else NO_INTERVAL_UNDEFINED
+    return Estimate(value, low, high, seeds, reason)
+
+
+def _difference(
+    agent: str,
+    other: str,
+    measure: str,
+    strategies: Mapping[str, StrategyEvidence],
+    steps: Mapping[str, Steps],
+    draws: Float,
+    level: float,
+) -> Difference:
+    metric, j = BY_NAME[measure], [m.name for m in METRICS].index(measure)
+    names = list(strategies)
+    ours, theirs = metric.compute(steps[agent]), metric.compute(steps[other]).mean()
+    value = _number(ours.mean() - theirs)
+    if value is None:
+        return Difference(agent, other, measure, None, None, None, None, None, metric.undefined)
+    ahead = float(np.mean(ours > theirs))
+    ruined = any(strategies[agent].ruined) or any(strategies[other].ruined)
+    gap = draws[names.index(agent), j] - draws[names.index(other), j]
+    interval = None if ruined else bootstrap.percentile_interval(gap, level)
+    if interval is None:
+        why = NO_INTERVAL_RUIN if ruined else NO_INTERVAL_UNDEFINED
+        return Difference(agent, other, measure, value, None, None, None, ahead, why)
+    above = float(np.mean(gap > 0))
+    return Difference(agent, other, measure, value, *interval, above, ahead)
+
+
+def _number(x: Any) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _day(date: np.datetime64) -> str:
+    return str(np.datetime_as_string(date, unit="D"))
