@@ -187,7 +187,7 @@ class Trade(ActionMap):
         action = np.maximum(order, 0.0) / cash if cash > 0 else np.zeros(self.n_assets)
         held = drifted[:-1] > 0
         action[held & (sold > 0)] = -(sold[held & (sold > 0)] / drifted[:-1][held & (sold > 0)])
-        return action
+        return np.clip(action, -1.0, 1.0)
 
 
 def make_action_map(action: str | ActionMap, n_assets: int, **settings: float) -> ActionMap:

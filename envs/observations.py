@@ -4,7 +4,7 @@
 asset, then the weights held (assets, then cash), just before the trade. A window is one contiguous
 piece of the panel, so it is copied straight out of it and no array of windows ever exists.
 
-`indexed` is a dict: `t`, the row of the decision, and `weights`. Whoever reads it holds the panel.
+`indexed` is a dict: `t` `[1]`, the row of the decision, and `weights` `[A+1]`. Whoever reads it holds the panel.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def observation_space(
     if kind == "indexed":
         return spaces.Dict(
             {
-                "t": spaces.Box(0, n_rows - 1, (), np.int64),
+                "t": spaces.Box(0, n_rows - 1, (1,), np.int64),
                 "weights": spaces.Box(-highest, highest, (n_assets + 1,), np.float64),
             }
         )

@@ -206,7 +206,7 @@ class PortfolioEnv(gym.Env):
             return out[0]
         highest = self.setting.space_highest
         weights = np.clip(simulation.state.weights[0], -highest, highest)
-        return {"t": np.array(simulation.state.row[0]), "weights": weights}
+        return {"t": simulation.state.row.copy(), "weights": weights}
 
     def render(self) -> np.ndarray | None:
         """`[height, width, 3]` uint8 picture of wealth and weights so far, if asked for."""

@@ -260,7 +260,7 @@ class PortfolioVectorEnv(VectorEnv):
             ended.write_flat(out)
             return out
         return [
-            {"t": np.array(row), "weights": weights}
+            {"t": np.array([row]), "weights": weights}
             for row, weights in zip(ended.state.row, self._clipped(ended), strict=True)
         ]
 
@@ -277,7 +277,7 @@ class PortfolioVectorEnv(VectorEnv):
         if out is not None:
             return out
         return {
-            "t": self.simulation.state.row.copy(),
+            "t": self.simulation.state.row[:, None].copy(),
             "weights": self._clipped(self.simulation),
         }
 
