@@ -1,0 +1,27 @@
+"""What can be known at each close: indicators, calendar, cross-section, and their scalers."""
+
+from envs.features.build import build_features
+from envs.features.catalogue import DEFAULT, GROUPS, catalogue
+from envs.features.panel import FeaturePanel
+from envs.features.scalers import (
+    MinMaxScaler,
+    RobustScaler,
+    RollingScaler,
+    Scaler,
+    StandardScaler,
+    scaler_from_dict,
+)
+
+__all__ = [
+    "DEFAULT",
+    "GROUPS",
+    "FeaturePanel",
+    "MinMaxScaler",
+    "RobustScaler",
+    "RollingScaler",
+    "Scaler",
+    "StandardScaler",
+    "build_features",
+    "catalogue",
+    "scaler_from_dict",
+]

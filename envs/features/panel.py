@@ -16,7 +16,8 @@ class FeaturePanel:
 
     Attributes:
         values: `[T, A, F]` float32. Row t holds only what was known at close t. NaN is allowed only
-            in rows before `warmup` and where an asset is not tradable.
+            in rows before `warmup`, where an asset is not tradable, and in the rows of its own
+            warm-up after an asset lists later than the others.
         names: F feature names.
         groups: group name -> slice of the feature axis.
         warmup: number of leading rows that are not usable because some feature has no full history.
@@ -29,9 +30,7 @@ class FeaturePanel:
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[2] != len(self.names):
-            raise InputError(
-                f"features must be [T, A, {len(self.names)}], got {self.values.shape}"
-            )
+            raise InputError(f"features must be [T, A, {len(self.names)}], got {self.values.shape}")
         if self.values.dtype != np.float32:
             raise InputError(f"features must be float32, got {self.values.dtype}")
         if not 0 <= self.warmup:

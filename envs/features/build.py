@@ -1,0 +1,98 @@
+"""`build_features`: from a panel of prices to what can be known at each close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from envs.features.catalogue import DEFAULT, GROUPS, resolve
+from envs.features.inputs import Inputs
+from envs.features.panel import FeaturePanel
+
+# Planes computed before they are interleaved: 16 float32 fill one cache line of the output, which
+# then is written once and not sixteen times.
+PLANES = 16
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@njit(cache=True, nogil=True)
+def interleave_nb(planes, tradable, start, warmup, first, largest, out):  # type: ignore[no-untyped-def]
+    """Writes `planes [P, T, A]` to `out[:, :, first:first+P]`; NaN without history or trading.
+
+    Returns the number of cells that should hold a number and do not.
+    """
+    n_planes, n_rows, n_assets = planes.shape
+    wrong = 0
+    for t in range(n_rows):
+        for a in range(n_assets):
+            for p in range(n_planes):
+                value = np.float32(np.nan)
+                if tradable[t, a] and t >= start[a] + warmup[p]:
+                    value = planes[p, t, a]
+                    if np.isnan(value):
+                        wrong += 1
+                    value = min(max(value, -largest), largest)
+                out[t, a, first + p] = value
+    return wrong
+
+
+def build_features(
+    market: MarketData, names: Sequence[str] = DEFAULT, calendar: str = "XNYS"
+) -> FeaturePanel:
+    """Computes features of every asset on every date; row t reads rows 0..t only.
+
+    Bit for bit: values up to row t do not change when anything after t does, or when the panel ends
+    there. An asset that lists later starts its own warm-up then; it has NaN before, as it has
+    wherever it is not tradable, and no other asset notices. In a halt its price stands still.
+
+    Args:
+        market: the panel.
+        names: features (`rsi_14`), groups (`price, ohlc, volume, seasonal, cross`: their default
+            lists as far as the panel has the fields) or `all`; see docs/features.md and
+            `python -m envs.features list`.
+        calendar: the exchange whose published holidays the seasonal features use.
+
+    Returns:
+        A panel ordered by group. `warmup` follows from the definitions: the row of the first
+        listing plus the longest history that a feature needs. Numbers are finite.
+
+    Raises:
+        InputError: unknown name, field that the panel lacks, unknown calendar, or too few rows.
+    """
+    features = resolve(names, market)
+    inputs = Inputs(market, calendar)
+    longest = max(features, key=lambda one: one.warmup)
+    warmup = int(inputs.start.min()) + longest.warmup
+    if market.n_rows < warmup + 2:
+        raise InputError(
+            f"{market.name}: {market.n_rows} rows, but feature {longest.name!r} needs "
+            f"{longest.warmup} rows of history, so at least {warmup + 2} rows are needed; use more "
+            "data or shorter features"
+        )
+    shape = market.close.shape
+    values = np.empty((*shape, len(features)), dtype=np.float32)
+    planes = np.empty((min(PLANES, len(features)), *shape), dtype=np.float32)
+    for first in range(0, len(features), PLANES):
+        batch = features[first : first + PLANES]
+        for plane, one in zip(planes, batch, strict=False):
+            one.family.compute(inputs, plane, *one.numbers)
+        history = np.array([one.warmup for one in batch], dtype=np.int64)
+        wrong = interleave_nb(
+            planes[: len(batch)], inputs.tradable, inputs.start, history, first,
+            np.float32(FLOAT32_MAX), values,
+        )  # fmt: skip
+        if wrong:
+            raise ArithmeticError(
+                f"{wrong} undefined values among {', '.join(one.name for one in batch)}: prices of "
+                f"{market.name} exceed what float64 can hold"
+            )
+    groups = {}
+    for group in GROUPS:
+        members = [f for f, one in enumerate(features) if one.family.group == group]
+        if members:
+            groups[group] = slice(members[0], members[-1] + 1)
+    return FeaturePanel(values, tuple(one.name for one in features), groups, warmup)

@@ -1,0 +1,156 @@
+"""Every feature by name: what it is, which fields and how many rows it needs.
+
+A name is a family and its numbers: `return_5`, `macd_hist_12_26_9`. This module turns a name into a
+`Feature` and lists what there is; `envs.features.build` turns features into numbers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from envs.features.families import FAMILIES, Family
+
+GROUPS = ("price", "ohlc", "volume", "seasonal", "cross")
+
+# Eight features that any panel of closes has, over horizons that suit daily decisions.
+DEFAULT = (
+    "return_1",
+    "return_5",
+    "return_21",
+    "volatility_21",
+    "sma_ratio_50",
+    "rsi_14",
+    "macd_hist_12_26_9",
+    "bollinger_20",
+)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named feature: a family with its numbers.
+
+    Attributes:
+        name: canonical, e.g. "rsi_14".
+        family: its definition.
+        numbers: the parameters, e.g. (14,).
+        warmup: rows of an asset, from its listing, that have no value: the row of age `warmup` is
+            the first one that has.
+    """
+
+    name: str
+    family: Family
+    numbers: tuple[int, ...]
+    warmup: int
+
+
+def feature(name: str) -> Feature:
+    """The feature of this name.
+
+    Raises:
+        InputError: if there is no such family (naming the near misses), or its numbers are wrong.
+    """
+    match = re.fullmatch(r"([a-z_]+?)((?:_\d+)*)", name)
+    key = match.group(1) if match else ""
+    if match is None or key not in FAMILIES:
+        known = [f"{family}" for family in FAMILIES] + [*GROUPS, "all"]
+        known += [example for family in FAMILIES.values() for example in family.examples]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        raise InputError(
+            f"unknown feature {name!r}; "
+            + (f"near: {', '.join(near)}; " if near else "")
+            + "python -m envs.features list shows all"
+        )
+    family = FAMILIES[key]
+    numbers = tuple(int(text) for text in match.group(2).split("_")[1:])
+    if len(numbers) != len(family.parameters):
+        wants = ", ".join(family.parameters) or "none"
+        raise InputError(
+            f"feature {name!r}: {key} takes {len(family.parameters)} numbers ({wants}), "
+            f"got {len(numbers)}; write {family.examples[0]}"
+        )
+    if not family.allowed(*numbers):
+        raise InputError(f"feature {name!r}: needs {family.condition}")
+    canonical = "_".join([key, *map(str, numbers)])
+    return Feature(canonical, family, numbers, family.warmup(*numbers))
+
+
+def missing_fields(family: Family, market: MarketData) -> tuple[str, ...]:
+    """The fields that this family needs and the panel does not have."""
+    return tuple(field for field in family.needs if getattr(market, field) is None)
+
+
+def group_names(group: str, market: MarketData | None = None) -> tuple[str, ...]:
+    """The default features of a group, as far as the panel (if given) has the fields."""
+    return tuple(
+        name
+        for family in FAMILIES.values()
+        if family.group == group and (market is None or not missing_fields(family, market))
+        for name in family.examples
+    )
+
+
+def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
+    """The features that these names and groups stand for, by group, without repeats.
+
+    Args:
+        names: features, groups (`price, ohlc, volume, seasonal, cross`) or `all`. A group stands
+            for its default list as far as the panel has the fields; a feature must be possible.
+        market: the panel.
+
+    Raises:
+        InputError: for an unknown name, a feature whose field the panel lacks, or an empty result.
+    """
+    wanted: list[str] = []
+    for name in [names] if isinstance(names, str) else names:
+        if name == "all":
+            wanted += [each for group in GROUPS for each in group_names(group, market)]
+        elif name in GROUPS:
+            wanted += group_names(name, market)
+        else:
+            wanted.append(name)
+    found: dict[str, Feature] = {}
+    for name in wanted:
+        one = feature(name)
+        missing = missing_fields(one.family, market)
+        if missing:
+            raise InputError(
+                f"feature {one.name!r} needs {' and '.join(missing)}, which {market.name} does not "
+                "have; drop the feature or use a source that has the field"
+            )
+        found.setdefault(one.name, one)
+    if not found:
+        raise InputError(
+            f"no features: {list(names)} stands for nothing that {market.name} can offer; "
+            "name at least one (python -m envs.features list)"
+        )
+    return tuple(sorted(found.values(), key=lambda one: GROUPS.index(one.family.group)))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalogue."""
+
+    name: str
+    group: str
+    needs: tuple[str, ...]
+    warmup: int
+    description: str
+
+
+def catalogue(market: MarketData | None = None) -> tuple[Entry, ...]:
+    """The default features of all groups; with `market`, those that its panel can offer.
+
+    Every family takes other numbers too: `return_5` stands for `return_n`.
+    """
+    names = [name for group in GROUPS for name in group_names(group, market)]
+    entries = []
+    for name in names:
+        one = feature(name)
+        family = one.family
+        entries.append(Entry(name, family.group, family.needs, one.warmup, family.description))
+    return tuple(entries)

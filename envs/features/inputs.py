@@ -1,0 +1,102 @@
+"""What the kernels read: prices without holes, and what several features share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from envs.data.market_data import Float, MarketData
+from envs.features import cross, indicators
+from envs.features.seasonal import published_calendar
+
+
+@njit(cache=True, nogil=True)
+def stand_still_nb(value, close, tradable, still, out):  # type: ignore[no-untyped-def]
+    """Copies `value`; in a halt the last close (0 where not `still`); NaN before listing."""
+    n_rows, n_assets = value.shape
+    last = np.full(n_assets, np.nan)
+    for t in range(n_rows):
+        for a in range(n_assets):
+            if tradable[t, a]:
+                last[a] = close[t, a]
+                out[t, a] = value[t, a]
+            elif still or np.isnan(last[a]):
+                out[t, a] = last[a]
+            else:
+                out[t, a] = 0.0
+
+
+class Inputs:
+    """The panel as the kernels see it.
+
+    A halted asset's price stands still and nothing trades: its open, high, low and close are its
+    last tradable close, its volume 0. So a halt costs no feature its history, and whatever a source
+    wrote in a cell that cannot be traded is never read. Panels without such cells are not copied.
+
+    Attributes:
+        start: `[A]` the row where each asset lists (its first tradable row); T if it never does.
+    """
+
+    def __init__(self, market: MarketData, calendar: str) -> None:
+        self.market = market
+        self.calendar_name = calendar
+        self.tradable = market.tradable
+        listed = self.tradable.any(axis=0)
+        first = np.argmax(self.tradable, axis=0)
+        self.start: NDArray[np.int64] = np.where(listed, first, market.n_rows).astype(np.int64)
+        self._complete = bool(self.tradable.all())
+
+    def _without_holes(self, field: str) -> Float:
+        value: Float = getattr(self.market, field)
+        if self._complete:
+            return value
+        out = np.empty_like(value)
+        stand_still_nb(value, self.market.close, self.tradable, field != "volume", out)
+        # Read-only like the panel's own arrays: one compiled kernel serves both.
+        out.setflags(write=False)
+        return out
+
+    @cached_property
+    def open(self) -> Float:
+        return self._without_holes("open")
+
+    @cached_property
+    def high(self) -> Float:
+        return self._without_holes("high")
+
+    @cached_property
+    def low(self) -> Float:
+        return self._without_holes("low")
+
+    @cached_property
+    def close(self) -> Float:
+        return self._without_holes("close")
+
+    @cached_property
+    def volume(self) -> Float:
+        return self._without_holes("volume")
+
+    @cached_property
+    def log_return(self) -> Float:
+        """`[T, A]` over one row; NaN in row 0."""
+        out = np.full(self.close.shape, np.nan)
+        indicators.log_return_nb(self.close, 1, out)
+        return out
+
+    @cached_property
+    def market_return(self) -> Float:
+        """`[T]` of the equal-weight mix of the assets that trade."""
+        out = np.empty(self.market.n_rows)
+        cross.market_return_nb(self.close, self.tradable, self.start, out)
+        return out
+
+    @cached_property
+    def calendar(self) -> np.busdaycalendar:
+        return published_calendar(self.calendar_name)
+
+    def scratch(self) -> Float:
+        """A fresh `[T, A]` array of NaN."""
+        return np.full(self.close.shape, np.nan)
