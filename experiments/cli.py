@@ -1,0 +1,193 @@
+"""The command line around `run`: a misspelling names its near miss, a failure says what to do.
+
+Hydra reports a wrong override without saying what was meant, and a failed job of a sweep only when
+the last one is over.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import InputError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class JobFailed(Exception):
+    """A job of a sweep failed and has been reported; the other jobs go on."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
+
+def start(main: Callable[[], Any], config_module: str = "hydra_conf") -> None:
+    """Checks the command line, runs Hydra's `main`, and exits with a status.
+
+    0: done; 1: a fault of the program, with its traceback; 2: bad input, one line without; 130:
+    interrupted.
+    """
+    from hydra.errors import HydraException
+
+    # Without it Hydra prints a cut traceback and exits by itself.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        sys.argv[1:] = checked(sys.argv[1:], config_module)
+        main()
+    except JobFailed as failure:
+        sys.exit(failure.status)
+    except (InputError, HydraException) as error:
+        complain(str(error))
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def reported(run_dir: Path) -> Iterator[None]:
+    """Reports a job's failure when it happens: a sweep would keep it until its last job is over."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    where = f"{run_dir}: " if sweep else ""
+    try:
+        yield
+    except InputError as error:
+        complain(where + str(error))
+        status = BAD_INPUT
+    except KeyboardInterrupt:
+        again = f"python -m experiments.run resume={_quoted(run_dir)}"
+        print(f"\ninterrupted; go on with: {again}", file=sys.stderr, flush=True)
+        raise SystemExit(INTERRUPTED) from None
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    else:
+        return
+    if sweep:
+        raise JobFailed(status)
+    raise SystemExit(status)
+
+
+def complain(message: str) -> None:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------------- before the first job
+def checked(argv: Sequence[str], config_module: str = "hydra_conf") -> list[str]:
+    """Composes every job of the command without running any, and returns the arguments for Hydra.
+
+    They are those given, except that `resume=RUN_DIR` brings back the overrides of that run and
+    writes into its folder.
+
+    Raises:
+        InputError: naming the wrong key, option, value or folder, and the near miss.
+    """
+    from hydra import initialize_config_module
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from experiments.overrides import check_job
+
+    args = get_args_parser().parse_args(list(argv))
+    elsewhere = args.config_name or args.config_path or args.config_dir or args.experimental_rerun
+    if args.help or args.hydra_help or args.info or args.shell_completion or elsewhere:
+        return list(argv)
+    given = list(args.overrides)
+    flags = [a for a in argv if a not in given]
+    if any(o.startswith("resume=") for o in given):
+        if args.multirun:
+            raise InputError("resume= goes on with one run; leave out -m")
+        given = _resumed(given)
+    with initialize_config_module(config_module, version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            overrides = OverridesParser.create(loader).parse_overrides(given)
+            unnamed = [str(o.input_line) for o in overrides if not o.key_or_group]
+            if unnamed:
+                raise OverrideParseException(unnamed[0], "no key")
+        except OverrideParseException as error:
+            raise InputError(
+                f"{error.override!r} cannot be read; write KEY=VALUE, and quote a value with "
+                "spaces or special characters: 'KEY=\"VALUE\"'"
+            ) from error
+        try:
+            jobs = [check_job(job, loader) for job in _jobs(overrides, args.multirun)]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(str(error).strip()) from error
+        if jobs and not args.cfg:
+            _check_folder(jobs[0], args.multirun)
+    return [*flags, *given]
+
+
+def _resumed(given: list[str]) -> list[str]:
+    """The overrides of the run in `resume=RUN_DIR`, with those given on top of them."""
+    import yaml
+
+    text = next(o for o in given if o.startswith("resume=")).removeprefix("resume=").strip("'\"")
+    if text in ("", "null"):
+        return given
+    folder = Path(text).absolute()
+    saved = folder / ".hydra" / "overrides.yaml"
+    if not saved.is_file():
+        near = difflib.get_close_matches(
+            folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()], n=1
+        )
+        raise InputError(
+            f"resume={text}: no run folder there ({saved.name} is missing)"
+            + (f"; did you mean {folder.parent / near[0]}?" if near else "")
+        )
+    former = [str(o) for o in yaml.safe_load(saved.read_text()) or []]
+    new = {_key(o) for o in given} | {"resume"}
+    kept = [o for o in former if _key(o) not in new]
+    rest = [o for o in given if not o.startswith(("resume=", "hydra.run.dir="))]
+    return [*kept, *rest, f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}"]
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def _quoted(path: Path) -> str:
+    """The path as Hydra's grammar wants it where it holds more than letters, digits and `/._-`."""
+    text = str(path)
+    plain = all(c.isalnum() or c in "/._-" for c in text)
+    return text if plain else "'" + text.replace("'", "\\'") + "'"
+
+
+def _jobs(overrides: Sequence[Override], sweep: bool) -> list[list[str]]:
+    """The override lists of all jobs, as Hydra's own sweeper makes them."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if sweep:
+        return BasicSweeper.split_arguments(list(overrides), max_batch_size=None)[0]
+    for override in overrides:
+        if override.is_sweep_override():
+            line = override.input_line
+            raise InputError(f"{line} names several values; add -m to run one after the other")
+    return [[str(override.input_line) for override in overrides]]
+
+
+def _check_folder(cfg: DictConfig, sweep: bool) -> None:
+    """Hydra makes the folder before the run starts, and would fail there with a traceback."""
+    from experiments.run_folder import open_run_folder
+
+    folder = Path(cfg.hydra.sweep.dir if sweep else cfg.hydra.run.dir).absolute()
+    open_run_folder(next(p for p in (folder, *folder.parents) if p.exists()))

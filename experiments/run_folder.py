@@ -1,0 +1,100 @@
+"""Run folders: checked when opened, and every file in them is either the old one or the new one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.errors import InputError
+
+
+def open_run_folder(path: str | Path) -> Path:
+    """Creates the folder where it is missing, proves that it can be written, returns its full path.
+
+    Raises:
+        InputError: naming the folder and the reason (a file in the way, no permission, disk full).
+    """
+    folder = Path(path).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Permission bits do not tell (root ignores them, network disks lie): only writing does.
+        handle, probe = tempfile.mkstemp(prefix=".probe-", dir=folder)
+        try:
+            os.write(handle, b"\0" * 4096)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+            os.unlink(probe)
+    except OSError as error:
+        raise InputError(
+            f"run folder {folder} cannot be written: {_reason(error)}; "
+            "choose another with hydra.run.dir=FOLDER"
+        ) from error
+    return folder
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replaces the file at once: a kill or a full disk in the middle leaves the former content.
+
+    Raises:
+        InputError: naming the file, if it cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {_reason(error)}") from error
+    finally:
+        # After os.replace there is nothing left to remove; after a failure there may be.
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes plain values, NumPy scalars, arrays and paths as indented JSON, replacing at once.
+
+    Floats keep all their bits (shortest text that reads back equal). A number that is not defined
+    is None, never NaN, which JSON does not have.
+
+    Raises:
+        ValueError: naming the entry that is NaN or infinite.
+        InputError: naming the file, if it cannot be written.
+    """
+    plain = _plain(value, "")
+    write_text(path, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where.lstrip('.') or 'the value'} is {value}; write None instead")
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{where.lstrip('.') or 'the value'}: {type(value).__name__} has no JSON form")
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "a file is in the way"
+    return (error.strerror or str(error)).lower()
