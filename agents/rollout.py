@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.policy import Policy
+from envs.errors import InputError
+from envs.portfolio import PortfolioEnv
+
 Float = NDArray[np.float64]
 
 
@@ -63,3 +67,72 @@ class Trajectory:
         n_assets = len(self.symbols)
         assets = np.abs(self.weights[:, :-1] - 1.0 / n_assets).sum(axis=1)
         return 0.5 * (assets + np.abs(self.weights[:, -1]))
+
+
+def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Trajectory:
+    """Runs the policy, deterministically, over one whole episode of `env`.
+
+    Args:
+        policy: whatever decides; its observation and action kinds must be those of the env.
+        env: without random starts, so that the episode is the window.
+        seed: the seed of the trained agent, recorded in the trajectory.
+
+    Raises:
+        InputError: if policy and env do not speak of the same observations and actions.
+    """
+    setting = env.setting
+    if setting.random_start:
+        raise InputError("an evaluation needs an env with random_start=False")
+    if (policy.observation, policy.action) != (setting.observation, setting.action_map.name):
+        raise InputError(
+            f"policy {policy.name} reads {policy.observation!r} and answers {policy.action!r}; the "
+            f"env offers {setting.observation!r} and {setting.action_map.name!r}"
+        )
+    market = setting.market
+    n = setting.last - setting.first if setting.episode_length is None else setting.episode_length
+    columns = (
+        "gross_return",
+        "net_return",
+        "asset_return",
+        "cash_return",
+        "commission",
+        "spread",
+        "turnover",
+        "value",
+    )
+    record = {key: np.empty(n) for key in columns}
+    weights = np.empty((n, market.n_assets + 1))
+    reward = np.empty(n)
+    observation, info = env.reset(seed=0)
+    first = info["t"]
+    state, start = None, np.ones(1, bool)
+    k = 0
+    while True:
+        action, state = policy.predict(observation, state, start, deterministic=True)
+        start = np.zeros(1, bool)
+        observation, reward[k], terminated, truncated, info = env.step(action)
+        weights[k] = info["weights"]
+        for key in columns:
+            record[key][k] = info[key]
+        k += 1
+        if terminated or truncated:
+            break
+    kept = {key: value[:k] for key, value in record.items()}
+    return Trajectory(
+        name=policy.name,
+        seed=seed,
+        symbols=market.symbols,
+        decision_dates=market.dates[first : first + k],
+        dates=market.dates[first + 1 : first + k + 1],
+        weights=weights[:k],
+        gross_return=kept["gross_return"],
+        net_return=kept["net_return"],
+        asset_return=kept["asset_return"],
+        cash_return=kept["cash_return"],
+        costs={"commission": kept["commission"], "spread": kept["spread"]},
+        turnover=kept["turnover"],
+        value=np.append(1.0, kept["value"]),
+        reward=reward[:k],
+        periods_per_year=market.periods_per_year,
+        ruined=terminated,
+    )

@@ -48,6 +48,8 @@ class Reward:
             without costs, the panel's index, or cash.
         sharpe_decay: rate of the moving averages of the differential Sharpe ratio, in (0, 1)
             (Moody and Saffell 2001, eta).
+        sharpe_volatility: volatility of one step from which the average of R^2 starts; from zero, the
+            ratio of the first steps would be a division by almost nothing.
         risk_aversion: of `mean_variance`.
 
     Raises:
@@ -58,6 +60,7 @@ class Reward:
     scale: float = 1.0
     benchmark: str = "equal_weight"
     sharpe_decay: float = 0.01
+    sharpe_volatility: float = 0.01
     risk_aversion: float = 1.0
 
     def __post_init__(self) -> None:
@@ -70,6 +73,8 @@ class Reward:
             )
         if not 0 < self.sharpe_decay < 1:
             raise InputError(f"reward.sharpe_decay must be in (0, 1), got {self.sharpe_decay}")
+        if not self.sharpe_volatility > 0:
+            raise InputError(f"reward.sharpe_volatility must be > 0, got {self.sharpe_volatility}")
         values = [*self.terms.values(), self.scale, self.risk_aversion]
         if not all(math.isfinite(v) for v in values):
             raise InputError(f"reward weights and scale must be finite, got {values}")
@@ -113,7 +118,7 @@ def reward_nb(
         delta_square = simple * simple - square[n]
         variance = square[n] - mean[n] * mean[n]
         sharpe = 0.0
-        # Without a history of returns the ratio has no derivative.
+        # Constant returns have no Sharpe ratio to differentiate.
         if variance > 1e-12:
             sharpe = (square[n] * delta_mean - 0.5 * mean[n] * delta_square) / variance**1.5
         mean[n] += sharpe_decay * delta_mean

@@ -245,7 +245,7 @@ class Simulation:
         state.value[index] = 1.0
         state.peak[index] = 1.0
         state.return_mean[index] = 0.0
-        state.return_square[index] = 0.0
+        state.return_square[index] = setting.reward.sharpe_volatility**2
 
     def step(self, actions: Float) -> None:
         """Moves all portfolios by one row; `self.last` holds what happened.

@@ -87,7 +87,7 @@ class RewardTwin:
     def __init__(self, decay: float, risk_aversion: float) -> None:
         self.decay, self.risk_aversion = decay, risk_aversion
         self.values = [1.0]
-        self.a = self.b = 0.0
+        self.a, self.b = 0.0, 0.01**2
 
     def step(self, growth: float, benchmark: float, turnover: float) -> list[float]:
         r = growth - 1.0

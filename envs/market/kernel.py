@@ -52,7 +52,9 @@ def drift_nb(rows, growth, weights, drifted, factor):
 
 
 @njit(cache=True, nogil=True)
-def trade_nb(drifted, target, commission, half_spread, kept, commission_paid, spread_paid, turnover):
+def trade_nb(
+    drifted, target, commission, half_spread, kept, commission_paid, spread_paid, turnover
+):
     """Rebalances N portfolios from `drifted` to `target` weights and charges proportional costs.
 
     The share `x` of the value that is left solves, exactly,
