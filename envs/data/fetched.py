@@ -149,10 +149,10 @@ def build_crypto(files: Mapping[str, Path]) -> Iterator[Panel]:
         coin: read_csv(files[f"{coin}.csv"], index_col="Date", parse_dates=["Date"])
         for coin in COINS
     }
-    common = tables["BTC"].index
+    common: Any = tables["BTC"].index
     for table in tables.values():
         common = common.intersection(table.index)
-    fields = {
+    fields: dict[str, Any] = {
         field: np.column_stack(
             [table[f"{coin}.{field}"].reindex(common).to_numpy() for coin, table in tables.items()]
         )
@@ -160,7 +160,7 @@ def build_crypto(files: Mapping[str, Path]) -> Iterator[Panel]:
     }
     market = MarketData(
         # The files stamp a bar with its beginning; a row is known at the end of its bar.
-        dates=common.to_numpy() + np.timedelta64(BAR_MINUTES, "m"),
+        dates=common.to_numpy(dtype="datetime64[ns]") + np.timedelta64(BAR_MINUTES, "m"),
         symbols=COINS,
         **fields,
         periods_per_year=365.25 * 48,
@@ -168,7 +168,7 @@ def build_crypto(files: Mapping[str, Path]) -> Iterator[Panel]:
         notes=(
             "One exchange, two years; the five coins are among those that survived.",
             "Only bars that all five coins have: 14 gaps of one to seven hours remain, and a "
-            "return over a gap counts as one bar. Single bars move by up to 39 % (XRP, 2017-12-22).",
+            "return over a gap counts as one bar. Single bars move by up to 39 % (XRP).",
             "Volume is in coins. Cash earns nothing here.",
         ),
     )
@@ -185,7 +185,7 @@ def build_futures(files: Mapping[str, Path]) -> Iterator[Panel]:
     first = listed.argmax(axis=0) - 1
     # The index starts at 100 on the day before the first return. Anchored at the start, because
     # the publisher's prices are anchored at the last contract: their level knows every later roll.
-    close = 100.0 * np.cumprod(np.where(listed, growth, 1.0), axis=0)
+    close: Any = 100.0 * np.cumprod(np.where(listed, growth, 1.0), axis=0)
     close[np.arange(len(close))[:, None] < first] = np.nan
     market = MarketData(
         dates=returns.index.to_numpy(),

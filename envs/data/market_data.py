@@ -14,7 +14,7 @@ from envs.errors import InputError
 
 Float = NDArray[np.float64]
 PRICE_FIELDS = ("open", "high", "low", "close")
-# Rounded vendor data put a close one unit in the last place above its high; more than this is wrong.
+# Rounded vendor data put a close one last digit above its high; more than this is wrong.
 RANGE_TOLERANCE = 1e-6
 
 

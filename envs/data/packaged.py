@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 
@@ -53,7 +55,7 @@ def narrow(
         market = market.select(symbols)
     if start is not None or end is not None:
         market = market.between(start, end)
-    alive = market.tradable.any(axis=1)
+    alive = np.asarray(market.tradable.any(axis=1))
     if alive.all():
         return market
     if not alive.any():

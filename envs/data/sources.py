@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def ohlcv(
         "close": table["Adj Close"],
         "volume": table["Volume"] / ratio,
     }
-    panel = {
+    panel: dict[str, Any] = {
         key: values.set_axis([table["Date"], table["Ticker"]]).unstack()
         for key, values in adjusted.items()
     }
@@ -152,7 +152,7 @@ def index_ohlcv(
     }
     dates = tables["SP500"].index.to_numpy()
     cash, cash_notes = us_bill_rate(dates, periods_per_year)
-    fields: dict[str, Float] = {
+    fields: dict[str, Any] = {
         field.lower(): np.column_stack(
             [table[field].reindex(dates).to_numpy() for table in tables.values()]
         )

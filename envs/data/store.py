@@ -50,8 +50,8 @@ def save_panel(
     _check_name(name)
 
     def write(old: h5py.File | None, new: h5py.File) -> None:
-        for key in old if old is not None else ():
-            if key != name:
+        for key in () if old is None else old:
+            if old is not None and key != name:
                 old.copy(old[key], new, name=key)
         group = new.create_group(name)
         _write_panel(group, market)
@@ -212,7 +212,7 @@ def _joined(before: MarketData, after: MarketData, where: str) -> MarketData:
             f"{where}: the new rows begin on {after.dates[0]}, the stored ones end on "
             f"{before.dates[-1]}; append only later rows"
         )
-    fields = {}
+    fields: dict[str, Any] = {}
     for key in ("dates", *MATRICES, *SERIES):
         old, new = getattr(before, key), getattr(after, key)
         if (old is None) != (new is None):

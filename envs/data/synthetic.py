@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -98,9 +99,7 @@ def _for_each_asset(name: str, value: float | Sequence[float], n_assets: int) ->
     return np.broadcast_to(array, (n_assets,))
 
 
-def _bars(
-    close: Float, log_close: Float, sigma: Float, rng: np.random.Generator
-) -> dict[str, Float]:
+def _bars(close: Float, log_close: Float, sigma: Float, rng: np.random.Generator) -> dict[str, Any]:
     """Open, high, low and volume around `close`; `sigma` `[A]` is the volatility of one row."""
     n_rows, n_assets = close.shape
     before = np.vstack([log_close[:1], log_close[:-1]])

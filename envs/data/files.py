@@ -1,0 +1,218 @@
+"""`file`: a user's own prices, from CSV, Parquet or the project's store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.data.cash import constant_cash_rate
+from envs.data.layouts import Sheet, find_layout, long, single, wide
+from envs.data.market_data import Float, MarketData
+from envs.data.packaged import narrow
+from envs.data.store import load_panel
+from envs.data.table import DATE_NAMES, Table, read_table
+from envs.errors import InputError
+
+LAYOUTS = ("auto", "wide", "long", "single")
+STORE_SUFFIXES = (".h5", ".hdf5")
+# A move of one row beyond these is more often an unadjusted split than a return.
+SUSPICIOUS_FALL, SUSPICIOUS_RISE = -0.4, 0.8
+
+
+def file(
+    path: str,
+    layout: str = "auto",
+    symbols: Sequence[str] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    benchmark: str | None = None,
+    cash_rate: float = 0.0,
+    periods_per_year: float | None = None,
+    fill: str | None = None,
+    max_fill: int = 5,
+    panel: str | None = None,
+) -> MarketData:
+    """Reads prices from a file: CSV (also .gz), Parquet, or an HDF5 store of this project.
+
+    Layouts, with column names in any case and with the usual synonyms:
+
+    - wide: a date column and one column of closes for each symbol;
+    - long: date, symbol, close and, if wished, open, high, low, volume, adj close;
+    - single: date, close and the like of one symbol, which is called like the file.
+
+    Dates are ISO (year first), sorted and unique; times with a zone become UTC. A series may begin
+    late (not yet listed) and end early (delisted): there it is not tradable. With an adjusted close
+    beside the close, all prices are brought to its basis and volume the other way round.
+
+    Args:
+        path: the file.
+        layout: "auto" looks at the column names; or "wide", "long", "single".
+        symbols: some of the symbols, in this order; None is all.
+        start, end: first and last day, inclusive; None is open.
+        benchmark: the symbol (single layout: the column) that is the benchmark; it leaves the
+            symbols.
+        cash_rate: constant simple return of cash a year. A store has its own.
+        periods_per_year: rows a year; None finds it from the dates and says so in the notes.
+        fill: None makes a gap inside a series an error; "ffill" carries the last price over it and
+            marks those cells as not tradable.
+        max_fill: longest gap in rows that "ffill" may bridge.
+        panel: which panel of a store; None is its only one.
+
+    Raises:
+        InputError: for whatever is wrong with the file, naming file, line, column and remedy.
+    """
+    place = Path(path).expanduser()
+    if place.suffix.lower() in STORE_SUFFIXES:
+        return narrow(load_panel(place, panel), symbols, start, end)
+    if layout not in LAYOUTS:
+        raise InputError(f"layout={layout!r} is not one of {', '.join(LAYOUTS)}")
+    if fill not in (None, "ffill") or max_fill < 1:
+        raise InputError(f"fill={fill!r} must be null or ffill, and max_fill={max_fill} >= 1")
+    table = read_table(place)
+    layout = find_layout(table) if layout == "auto" else layout
+    sheet = _read(table, layout, benchmark)
+    if len(sheet.dates) < 2:
+        raise InputError(f"{place}: one row only; at least two are needed to make a return")
+    notes = [f"{place.name}, read in the {layout} layout.", _to_adjusted_close(sheet)]
+    tradable = np.isfinite(sheet.fields["close"])
+    notes += _close_gaps(sheet, tradable, fill, max_fill)
+    if benchmark is not None and layout != "single":
+        tradable = _take_benchmark_out(sheet, tradable, benchmark, place)
+    if periods_per_year is None:
+        periods_per_year = rows_a_year(sheet.dates)
+        notes.append(f"{periods_per_year:g} rows a year, found from the dates.")
+    notes += _suspicious_moves(sheet)
+    market = MarketData(
+        dates=sheet.dates,
+        symbols=tuple(sheet.names),
+        close=sheet.fields["close"],
+        **{key: sheet.fields.get(key) for key in ("open", "high", "low", "volume")},
+        tradable=tradable,
+        cash_rate=constant_cash_rate(cash_rate, len(sheet.dates), periods_per_year),
+        benchmark=sheet.benchmark,
+        benchmark_name=benchmark or "",
+        periods_per_year=periods_per_year,
+        name=place.name.split(".")[0],
+        notes=tuple(note for note in notes if note),
+    )
+    return narrow(market, symbols, start, end)
+
+
+def rows_a_year(dates: NDArray[np.datetime64]) -> float:
+    """Rows a year from the dates: 252, 365.25, 52, 12, 4 or 1; for shorter bars, counted."""
+    days = dates.astype("datetime64[D]")
+    usual = float(np.median(np.diff(dates).astype(np.int64))) / 86_400e9
+    if usual < 0.9:
+        span = float((dates[-1] - dates[0]).astype(np.int64)) / 86_400e9
+        return round((len(dates) - 1) / span * 365.25, 2)
+    if usual < 4.5:
+        # A year-round market has two rows in seven on a weekend.
+        return 252.0 if np.is_busday(days).mean() > 0.9 else 365.25
+    return min((52.0, 12.0, 4.0, 1.0), key=lambda rows: abs(np.log(usual * rows / 365.25)))
+
+
+def _read(table: Table, layout: str, benchmark: str | None) -> Sheet:
+    date_column = table.find(DATE_NAMES)
+    if date_column is None:
+        raise InputError(
+            f"{table.path}: no date column among "
+            f"{', '.join(repr(str(c)) for c in table.frame.columns[:8])}; call it 'date'"
+        )
+    if layout == "wide":
+        return wide(table, date_column)
+    return long(table, date_column) if layout == "long" else single(table, date_column, benchmark)
+
+
+def _to_adjusted_close(sheet: Sheet) -> str:
+    adjusted = sheet.fields.pop("adjusted", None)
+    if adjusted is None:
+        return (
+            "Prices are used as they stand in the file: where they are not adjusted for splits and "
+            "dividends, returns are wrong on those days."
+        )
+    ratio = adjusted / sheet.fields["close"]
+    for field in ("open", "high", "low"):
+        if field in sheet.fields:
+            sheet.fields[field] = sheet.fields[field] * ratio
+    if "volume" in sheet.fields:
+        sheet.fields["volume"] = sheet.fields["volume"] / ratio
+    sheet.fields["close"] = adjusted
+    return "Prices were brought to the basis of the adjusted close of the file."
+
+
+def _close_gaps(
+    sheet: Sheet, tradable: NDArray[np.bool_], fill: str | None, max_fill: int
+) -> list[str]:
+    """Carries prices over gaps inside the series, or names the first gap."""
+    n_rows = len(sheet.dates)
+    empty = ~tradable.any(axis=0)
+    if empty.any():
+        name = sheet.names[int(empty.argmax())]
+        raise InputError(f"{sheet.locate(0, int(empty.argmax()))}: {name} has no price at all")
+    first = tradable.argmax(axis=0)
+    last = n_rows - 1 - tradable[::-1].argmax(axis=0)
+    rows = np.arange(n_rows)[:, None]
+    gap = ~tradable & (rows > first) & (rows < last)
+    if gap.any():
+        source = np.maximum.accumulate(np.where(tradable, rows, 0), axis=0)
+        length = np.where(gap, rows - source, 0)
+        too_long = gap if fill is None else length > max_fill
+        if too_long.any():
+            t, a = map(int, np.argwhere(too_long)[0])
+            remedy = (
+                "fill it in, drop the symbol, or carry the last price over gaps with fill=ffill"
+                if fill is None
+                else f"the gap is longer than max_fill={max_fill} rows; raise max_fill or drop it"
+            )
+            raise InputError(
+                f"{sheet.locate(t, a)}: no price, but {sheet.names[a]} has prices before and "
+                f"after; {remedy}"
+            )
+        carried = np.take_along_axis(sheet.fields["close"], source, axis=0)
+        for field, value in sheet.fields.items():
+            value[gap] = 0.0 if field == "volume" else carried[gap]
+    notes = []
+    if gap.any():
+        notes.append(
+            f"Prices missing inside a series and carried over from the row before: {int(gap.sum())}; "
+            "those cells are not tradable."
+        )
+    for mask, what in ((first > 0, "begins after"), (last < n_rows - 1, "ends before")):
+        names = [name for name, hit in zip(sheet.names, mask, strict=True) if hit]
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            notes.append(f"{', '.join(names[:5])}{more} {what} the rest; not tradable there.")
+    return notes
+
+
+def _take_benchmark_out(
+    sheet: Sheet, tradable: NDArray[np.bool_], benchmark: str, place: Path
+) -> NDArray[np.bool_]:
+    if benchmark not in sheet.names:
+        raise InputError(
+            f"{place}: no symbol {benchmark!r} for the benchmark; it holds "
+            f"{', '.join(sheet.names[:20])}"
+        )
+    column = sheet.names.index(benchmark)
+    sheet.benchmark = sheet.fields["close"][:, column]
+    sheet.names.remove(benchmark)
+    sheet.fields = {key: np.delete(value, column, axis=1) for key, value in sheet.fields.items()}
+    return np.delete(tradable, column, axis=1)
+
+
+def _suspicious_moves(sheet: Sheet) -> list[str]:
+    close: Float = sheet.fields["close"]
+    move = close[1:] / close[:-1] - 1.0
+    wild = (move < SUSPICIOUS_FALL) | (move > SUSPICIOUS_RISE)
+    if not wild.any():
+        return []
+    t, a = map(int, np.argwhere(wild)[0])
+    day = str(sheet.dates[t + 1].astype("datetime64[D]"))
+    return [
+        f"{int(wild.sum())} move(s) of one row are beyond {SUSPICIOUS_FALL:.0%} or "
+        f"+{SUSPICIOUS_RISE:.0%}, the first of {sheet.names[a]} on {day} ({move[t, a]:+.0%}): "
+        "look for splits that were not adjusted."
+    ]
