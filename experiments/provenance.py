@@ -1,0 +1,129 @@
+"""`provenance`: what is needed to know where a number came from, and nothing that is secret."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+# Packages whose version can move a digit of the result.
+PACKAGES = (
+    "arch", "exchange-calendars", "gymnasium", "h5py", "hydra-core", "numba", "numpy", "pandas",
+    "pyarrow", "scikit-learn", "scipy", "skfolio", "stable-baselines3", "torch", "tradewind",
+)  # fmt: skip
+SECRET = re.compile(r"(key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
+HIDDEN = "***"
+
+
+def provenance(
+    *,
+    data_name: str,
+    data_fingerprint: str,
+    seeds: Sequence[int],
+    started: datetime,
+    finished: datetime | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What made a run, as plain values for `provenance.json`.
+
+    Args:
+        data_name, data_fingerprint: of the `MarketData`.
+        seeds: of the agents that were trained; empty for a run of baselines only.
+        started, finished: moments with a time zone; `finished` None means now.
+        overrides: of this job, where one command runs several.
+    """
+    finished = finished or datetime.now(UTC)
+    return {
+        "command": command_line(),
+        "overrides": [_scrubbed(text) for text in overrides],
+        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds(), 1),
+        "seeds": [int(seed) for seed in seeds],
+        "data": {"name": data_name, "fingerprint": data_fingerprint},
+        "git": git_state(),
+        "machine": machine(),
+        "packages": package_versions(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Python, platform and processors; no name of host or user."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_count": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that matter; one that is not installed is left out."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_state(folder: Path | None = None) -> dict[str, Any]:
+    """`commit` and `dirty` of the source tree; both None where the source is not under git.
+
+    `dirty` counts changes of tracked files only: results and data beside the source do not change
+    what runs.
+    """
+    folder = folder or Path(__file__).resolve().parent
+    # An installed copy may lie inside somebody else's repository: then that commit means nothing.
+    if _git(folder, "ls-files", "--error-unmatch", "--", ".") is None:
+        return {"commit": None, "dirty": None}
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if commit is None or status is None else bool(status)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def command_line(arguments: Sequence[str] | None = None) -> str:
+    """The command as it was typed, secrets replaced by `***`."""
+    import shlex
+
+    words = list(sys.orig_argv if arguments is None else arguments)
+    if words:
+        words[0] = Path(words[0]).name
+    return " ".join(shlex.quote(_scrubbed(word)) for word in words)
+
+
+def _scrubbed(word: str) -> str:
+    name, equals, _ = word.partition("=")
+    if equals and SECRET.search(name):
+        return f"{name}={HIDDEN}"
+    for variable, value in os.environ.items():
+        if SECRET.search(variable) and len(value) >= 8:
+            word = word.replace(value, HIDDEN)
+    return re.sub(r"(://)[^/@\s]+@", rf"\1{HIDDEN}@", word)

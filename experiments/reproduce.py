@@ -1,0 +1,168 @@
+"""`python -m experiments.reproduce RUN_DIR`: runs again from the saved config, compares the numbers.
+
+Exit status 0: every number is equal to the last bit; 1: some are not; 2: the folder cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from envs.errors import InputError
+from experiments.cli import BAD_INPUT, INTERRUPTED, complain
+from experiments.provenance import git_state, machine, package_versions
+from experiments.run_folder import open_run_folder
+
+DIFFERENT = 1
+MOST_SHOWN = 40
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, reports, and returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.reproduce",
+        description="Runs again from the saved configuration of a run and compares every number.",
+    )
+    parser.add_argument("run_dir", type=Path, help="folder of a finished run")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the second run here")
+    arguments = parser.parse_args(argv)
+    try:
+        return reproduce(arguments.run_dir, arguments.keep)
+    except InputError as error:
+        complain(str(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def reproduce(run_dir: Path, keep: Path | None = None) -> int:
+    """Runs the saved configuration again and prints whether `metrics.json` is the same.
+
+    Raises:
+        InputError: if the folder holds no finished run, or its data are not there any more.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir}: no such folder")
+    missing = [
+        name
+        for name in ("config.yaml", "metrics.json", "provenance.json")
+        if not (run_dir / name).is_file()
+    ]
+    if missing:
+        several = sorted(p.parent for p in run_dir.glob("*/metrics.json"))
+        raise InputError(
+            f"{run_dir}: not the folder of a finished run ({', '.join(missing)} missing)"
+            + (f"; the runs in it are {', '.join(map(str, several))}" if several else "")
+        )
+    saved, before = _read(run_dir / "metrics.json"), _read(run_dir / "provenance.json")
+    try:
+        cfg = OmegaConf.load(run_dir / "config.yaml")
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise InputError(f"{run_dir / 'config.yaml'} cannot be read: {error}") from error
+    if "resume" in cfg:
+        cfg.resume = None
+    if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
+        raise InputError(f"--keep {keep}: exists already; name a new folder")
+    OmegaConf.set_struct(cfg, True)
+
+    from experiments import pipeline
+
+    fingerprint = pipeline.load_market(cfg).fingerprint
+    former = before["data"]["fingerprint"]
+    if fingerprint != former:
+        raise InputError(
+            f"the data have changed since the run in {run_dir}: fingerprint {fingerprint[:16]}..., "
+            f"then {former[:16]}...; the numbers cannot be reproduced without the former data"
+        )
+    with tempfile.TemporaryDirectory() if keep is None else nullcontext(str(keep)) as folder:
+        pipeline.run(cfg, open_run_folder(folder))
+        again = _read(Path(folder) / "metrics.json")
+    differences = compare(saved, again)
+    if not differences:
+        print(f"identical: {len(flat(saved))} values")
+        return 0
+    _report(differences, len(flat(saved)), reasons(before))
+    return DIFFERENT
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """`{"a": {"b": [1, 2]}}` -> `{"a.b[0]": 1, "a.b[1]": 2}`; an empty container is a value itself."""
+    if isinstance(tree, dict) and tree:
+        parts = [flat(value, f"{path}.{name}" if path else name) for name, value in tree.items()]
+    elif isinstance(tree, list) and tree:
+        parts = [flat(value, f"{path}[{i}]") for i, value in enumerate(tree)]
+    else:
+        return {path: tree}
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def compare(saved: Any, again: Any) -> list[tuple[str, Any, Any]]:
+    """`(name, saved, again)` of every value that is not equal to the last bit; None if missing."""
+    one, two = flat(saved), flat(again)
+    names = [*one, *(name for name in two if name not in one)]
+    # repr tells 1 from 1.0 and True, and 0.0 from -0.0; floats read from JSON have one repr each.
+    return [
+        (name, one.get(name), two.get(name))
+        for name in names
+        if name not in one or name not in two or repr(one[name]) != repr(two[name])
+    ]
+
+
+def reasons(before: dict[str, Any]) -> list[str]:
+    """What is not as it was when the run was made."""
+    found = []
+    commit, now = before["git"]["commit"], git_state()
+    if commit != now["commit"]:
+        found.append(f"commit {str(commit)[:12]} then, {str(now['commit'])[:12]} now")
+    for when, state in (("then", before["git"]), ("now", now)):
+        if state["dirty"]:
+            found.append(f"the source had uncommitted changes {when}")
+    versions = package_versions()
+    for name in sorted({*before["packages"], *versions}):
+        one, two = before["packages"].get(name), versions.get(name)
+        if one != two:
+            found.append(f"{name} {one or 'absent'} then, {two or 'absent'} now")
+    for name, value in machine().items():
+        if before["machine"].get(name) != value:
+            found.append(f"{name} {before['machine'].get(name)} then, {value} now")
+    return found
+
+
+def _report(differences: list[tuple[str, Any, Any]], n_values: int, why: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    table = Table("value", "saved", "again", "difference", box=None)
+    for name, one, two in differences[:MOST_SHOWN]:
+        numbers = all(type(v) in (int, float) for v in (one, two))
+        gap = f"{two - one:.3g}" if numbers else ""
+        table.add_row(name, repr(one), repr(two), gap)
+    console.print(table)
+    if len(differences) > MOST_SHOWN:
+        console.print(f"and {len(differences) - MOST_SHOWN} more")
+    console.print(f"different: {len(differences)} of {n_values} values")
+    for reason in why or ["nothing that is recorded has changed"]:
+        console.print(f"possible reason: {reason}" if why else reason, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
