@@ -1,0 +1,157 @@
+"""Checkpoints of a training in full, and models of what came out; safetensors, never pickle.
+
+A checkpoint holds everything that decides how the training goes on: networks, optimisers, replay
+buffer, the state of every portfolio, the last observations, and every random state. A training that
+is resumed from it ends with the numbers of an unbroken one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from agents.sb3_env import SB3VecEnv
+from envs.errors import InputError
+
+Tensors = dict[str, torch.Tensor]
+REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
+
+
+def write_tensors(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
+    """Writes tensors and JSON-able facts to one file; the former content stays until it is whole."""
+    data = save(
+        {key: value.detach().contiguous() for key, value in tensors.items()},
+        metadata={"facts": json.dumps(facts)},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """What `write_tensors` wrote.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} is missing, truncated or not one of ours ({error}); delete it to train anew"
+        ) from None
+
+
+def _optimisers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
+    policy = model.policy
+    if isinstance(model, OffPolicyAlgorithm):
+        return {"actor": policy.actor.optimizer, "critic": policy.critic.optimizer}  # type: ignore[union-attr]
+    return {"policy": policy.optimizer}
+
+
+def save_checkpoint(path: Path, model: BaseAlgorithm, progress: dict[str, Any], best: Tensors) -> None:
+    """Saves a training between two rounds.
+
+    Args:
+        path: of the file. model: of Stable-Baselines3, on an `SB3VecEnv`.
+        progress: JSON-able facts of the caller (learning curve, best score).
+        best: parameters of the best policy so far.
+    """
+    env = model.env
+    assert isinstance(env, SB3VecEnv)
+    tensors: Tensors = {f"policy/{k}": v for k, v in model.policy.state_dict().items()}
+    tensors |= {f"best/{k}": v for k, v in best.items()}
+    for name, optimiser in _optimisers(model).items():
+        for index, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{name}/{index}/{k}": v for k, v in moments.items()}
+    saved = env.state_dict()
+    arrays = {f"env/{k}": v for k, v in saved["arrays"].items()}
+    arrays["last/obs"] = np.asarray(model._last_obs)
+    arrays["last/starts"] = np.asarray(model._last_episode_starts)
+    numpy_state = np.random.get_state()
+    arrays["random/numpy"] = np.asarray(numpy_state[1])
+    facts: dict[str, Any] = {
+        "progress": progress,
+        "counters": {key: getattr(model, key) for key in COUNTERS if hasattr(model, key)},
+        "env_rngs": saved["rngs"],
+        "numpy": [numpy_state[0], *numpy_state[2:]],
+        "python": random.getstate(),
+        "action_space": model.action_space.np_random.bit_generator.state,
+        "episodes": [{"r": e["r"], "l": e["l"]} for e in model.ep_info_buffer or ()],
+    }
+    replay = getattr(model, "replay_buffer", None)
+    if replay is not None:
+        filled = replay.buffer_size if replay.full else replay.pos
+        arrays |= {f"replay/{key}": getattr(replay, key)[:filled] for key in REPLAY}
+        facts["replay"] = {"pos": replay.pos, "full": replay.full}
+    tensors |= {key: torch.from_numpy(np.ascontiguousarray(a)) for key, a in arrays.items()}
+    tensors["random/torch"] = torch.get_rng_state()
+    write_tensors(path, tensors, facts)
+
+
+def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], Tensors]:
+    """Puts a fresh model, built with the same settings, where the checkpoint was taken.
+
+    Returns:
+        `(progress, best)` as they were given to `save_checkpoint`.
+
+    Raises:
+        InputError: if the file is damaged or belongs to other settings.
+    """
+    tensors, facts = read_tensors(path)
+
+    def part(prefix: str) -> Tensors:
+        start = len(prefix) + 1
+        return {k[start:]: v for k, v in tensors.items() if k.startswith(prefix + "/")}
+
+    env = model.env
+    assert isinstance(env, SB3VecEnv)
+    try:
+        model.policy.load_state_dict(part("policy"))
+    except RuntimeError as error:
+        raise InputError(f"{path} belongs to another network: {error}") from None
+    for name, optimiser in _optimisers(model).items():
+        moments: dict[int, Tensors] = {}
+        for key, value in part(f"optimiser/{name}").items():
+            index, _, moment = key.partition("/")
+            moments.setdefault(int(index), {})[moment] = value
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    arrays = {key: value.numpy() for key, value in part("env").items()}
+    env.load_state_dict({"arrays": arrays, "rngs": facts["env_rngs"]})
+    model._last_obs = tensors["last/obs"].numpy()
+    model._last_episode_starts = tensors["last/starts"].numpy()
+    for key, value in facts["counters"].items():
+        setattr(model, key, value)
+    replay = getattr(model, "replay_buffer", None)
+    if replay is not None:
+        for key, value in part("replay").items():
+            getattr(replay, key)[: len(value)] = value.numpy()
+        replay.pos, replay.full = facts["replay"]["pos"], facts["replay"]["full"]
+    model.ep_info_buffer = deque(facts["episodes"], maxlen=model._stats_window_size)
+    model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+    name, *rest = facts["numpy"]
+    np.random.set_state((name, tensors["random/numpy"].numpy(), *rest))
+    version, state, gauss = facts["python"]
+    random.setstate((version, tuple(state), gauss))
+    model.action_space.np_random.bit_generator.state = facts["action_space"]
+    torch.set_rng_state(tensors["random/torch"])
+    return facts["progress"], part("best")

@@ -1,0 +1,180 @@
+"""PPO and DDPG through Stable-Baselines3, as typed settings with one verb: `build`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from stable_baselines3 import DDPG as SB3DDPG
+from stable_baselines3 import PPO as SB3PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
+from torch import nn
+
+from agents.sb3_env import SB3VecEnv
+from envs.errors import InputError
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """What every Stable-Baselines3 agent of ours has.
+
+    Attributes:
+        total_steps: environment steps of training, all portfolios together.
+        num_envs: portfolios stepped at once.
+        evaluations: how often, evenly spaced, the policy is scored on the validation window; the best
+            one is kept. A checkpoint is written as often.
+        network: widths of the hidden layers, of actor and critic each.
+        activation: `tanh` or `relu`.
+        learning_rate, gamma: step size of Adam; discount per step.
+        env_threads: threads that step the market. torch_threads: threads of the network; the bits of
+            the result may depend on the latter, so it is set and not left to the machine.
+    """
+
+    name: ClassVar[str]
+    total_steps: int
+    num_envs: int
+    evaluations: int = 20
+    network: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    learning_rate: float = 3e-4
+    gamma: float = 0.99
+    env_threads: int = 1
+    torch_threads: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", tuple(self.network))
+        if self.activation not in ACTIVATIONS:
+            raise InputError(
+                f"unknown agent.activation {self.activation!r}; known: {', '.join(ACTIVATIONS)}"
+            )
+        for key in ("total_steps", "num_envs", "evaluations", "env_threads", "torch_threads"):
+            if getattr(self, key) < 1:
+                raise InputError(f"agent.{key} must be at least 1, got {getattr(self, key)}")
+        if not self.learning_rate > 0 or not 0 <= self.gamma <= 1:
+            raise InputError("agent.learning_rate must be > 0 and agent.gamma in [0, 1]")
+
+    @property
+    def steps_per_round(self) -> int:
+        """Steps between two looks at the validation window are a multiple of this."""
+        return self.num_envs
+
+    @property
+    def trained_steps(self) -> int:
+        """`total_steps`, rounded up to whole rounds as Stable-Baselines3 does."""
+        return -(-self.total_steps // self.steps_per_round) * self.steps_per_round
+
+    def policy_kwargs(self) -> dict[str, Any]:
+        return {"net_arch": list(self.network), "activation_fn": ACTIVATIONS[self.activation]}
+
+    def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
+        """A fresh, seeded model on this env."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPO(Agent):
+    """Proximal policy optimisation (Schulman et al. 2017).
+
+    Attributes:
+        n_steps: steps of each portfolio in one rollout. batch_size, n_epochs: of its updates.
+        gae_lambda, clip_coef, ent_coef, vf_coef, max_grad_norm: as in the paper.
+        log_std_init: log of the first standard deviation of an action. Under `softmax` an action of 1
+            is about 5 logits: wide noise makes random portfolios whose costs drown the signal.
+        anneal: whether the learning rate falls linearly to zero.
+    """
+
+    name: ClassVar[str] = "ppo"
+    total_steps: int = 1_000_000
+    num_envs: int = 512
+    n_steps: int = 32
+    batch_size: int = 4096
+    n_epochs: int = 4
+    gae_lambda: float = 0.95
+    clip_coef: float = 0.2
+    ent_coef: float = 0.0
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+    log_std_init: float = -2.0
+    anneal: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.n_steps * self.num_envs) % self.batch_size:
+            raise InputError(
+                f"agent.batch_size={self.batch_size} must divide agent.n_steps * agent.num_envs = "
+                f"{self.n_steps * self.num_envs}, or the last batch of every epoch is a small one"
+            )
+
+    @property
+    def steps_per_round(self) -> int:
+        return self.num_envs * self.n_steps
+
+    def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
+        rate = self.learning_rate
+        return SB3PPO(
+            "MlpPolicy",
+            env,
+            learning_rate=(lambda remaining: rate * remaining) if self.anneal else rate,
+            n_steps=self.n_steps,
+            batch_size=self.batch_size,
+            n_epochs=self.n_epochs,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            clip_range=self.clip_coef,
+            ent_coef=self.ent_coef,
+            vf_coef=self.vf_coef,
+            max_grad_norm=self.max_grad_norm,
+            policy_kwargs={**self.policy_kwargs(), "log_std_init": self.log_std_init},
+            seed=seed,
+            device="cpu",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPG(Agent):
+    """Deep deterministic policy gradient (Lillicrap et al. 2016).
+
+    Attributes:
+        buffer_size, batch_size: transitions kept and drawn. learning_starts: steps of uniformly random
+            actions before the first update.
+        gradient_steps: updates after each step of all portfolios. tau: rate of the target networks.
+        action_noise: standard deviation of the Gaussian exploration noise.
+    """
+
+    name: ClassVar[str] = "ddpg"
+    total_steps: int = 100_000
+    num_envs: int = 32
+    activation: str = "relu"
+    learning_rate: float = 1e-3
+    buffer_size: int = 100_000
+    batch_size: int = 256
+    learning_starts: int = 2_000
+    gradient_steps: int = 2
+    tau: float = 0.005
+    action_noise: float = 0.1
+
+    def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
+        import numpy as np
+
+        n_actions = env.action_space.shape[0]  # type: ignore[index]
+        return SB3DDPG(
+            "MlpPolicy",
+            env,
+            learning_rate=self.learning_rate,
+            buffer_size=self.buffer_size,
+            learning_starts=self.learning_starts,
+            batch_size=self.batch_size,
+            tau=self.tau,
+            gamma=self.gamma,
+            train_freq=1,
+            gradient_steps=self.gradient_steps,
+            action_noise=NormalActionNoise(
+                np.zeros(n_actions), np.full(n_actions, self.action_noise)
+            ),
+            policy_kwargs=self.policy_kwargs(),
+            seed=seed,
+            device="cpu",
+        )

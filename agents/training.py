@@ -1,0 +1,252 @@
+"""Training of a Stable-Baselines3 agent: rounds of learning, validation, checkpoints, the best policy."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+
+from agents.checkpoint import (
+    Tensors,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
+from agents.rollout import rollout
+from agents.sb3 import Agent
+from agents.sb3_env import SB3VecEnv
+from envs.errors import InputError
+from envs.portfolio import PortfolioEnv
+from envs.simulation import Setting
+from envs.vector import PortfolioVectorEnv
+
+Log = Callable[[int, dict[str, float]], None]
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"
+
+
+class SB3Policy:
+    """A Stable-Baselines3 policy network as a `Policy` on one market's observations."""
+
+    observation = "flat"
+
+    def __init__(self, name: str, network: Any, action: str) -> None:
+        self.name = name
+        self.network = network
+        self.action = action
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        return self.network.predict(observation, state, episode_start, deterministic)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training leaves: the policy that was best on validation, and the learning curve.
+
+    `curve` has equally long lists: `step`, `train_reward` (mean reward per step of the exploring policy
+    since the point before) and `validation` (mean reward per step of
+    the deterministic policy over the validation window).
+    """
+
+    policy: SB3Policy
+    curve: dict[str, list[float]]
+    best_step: int
+
+
+def train(
+    agent: Agent,
+    training: Setting,
+    validation: Setting,
+    *,
+    seed: int,
+    folder: Path,
+    log: Log | None = None,
+    advance: Callable[[int, dict[str, float]], None] | None = None,
+) -> Trained:
+    """Trains one seed, or goes on where a former call in the same folder was interrupted.
+
+    Args:
+        agent: settings of the algorithm.
+        training, validation: what to learn on and what to choose on; both `flat`.
+        seed: of networks, noise, batches and episode starts.
+        folder: gets `checkpoint.safetensors` while training and `model.safetensors` at the end. With the
+            latter there, nothing is trained.
+        log: called with the step and the figures of each round.
+        advance: called with the number of new steps and what to show beside the bar.
+
+    Raises:
+        InputError: if the policy diverged to NaN, naming the step and the remedy, or if the
+            folder holds a file of other settings.
+    """
+    # The numbers depend on the number of threads through the order of sums.
+    torch.set_num_threads(agent.torch_threads)
+    envs = PortfolioVectorEnv.from_setting(
+        training, agent.num_envs, threads=agent.env_threads, copy=False
+    )
+    model = agent.build(SB3VecEnv(envs), seed)
+    action = training.action_map.name
+    policy = SB3Policy(agent.name, model.policy, action)
+    try:
+        if (folder / MODEL).exists():
+            best, facts = read_tensors(folder / MODEL)
+            _check_same(folder / MODEL, facts["agent"], agent)
+            if advance is not None:
+                advance(agent.trained_steps, {})
+            curve, best_step = facts["curve"], facts["best_step"]
+        else:
+            rounds = _Rounds(agent, policy, PortfolioEnv.from_setting(validation), folder)
+            rounds.log, rounds.advance = log, advance
+            if (folder / CHECKPOINT).exists():
+                rounds.load(model)
+            model.set_logger(Logger(None, [rounds.writer]))
+            model.learn(
+                agent.trained_steps - model.num_timesteps,
+                callback=rounds,
+                log_interval=1 if agent.name == "ppo" else agent.num_envs,
+                reset_num_timesteps=model.num_timesteps == 0,
+            )
+            best, curve, best_step = rounds.best, rounds.curve, rounds.best_step
+            facts = {
+                "agent": _settings(agent),
+                "curve": curve,
+                "best_step": best_step,
+                "seed": seed,
+                "action": action,
+            }
+            write_tensors(folder / MODEL, best, facts)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        _load(model.policy, best, folder / MODEL)
+    finally:
+        envs.close()
+    return Trained(policy, curve, best_step)
+
+
+def _settings(agent: Agent) -> dict[str, Any]:
+    return json.loads(json.dumps({"name": agent.name, **asdict(agent)}))
+
+
+def _check_same(path: Path, found: dict[str, Any], agent: Agent) -> None:
+    wanted = _settings(agent)
+    for key in wanted.keys() | found.keys():
+        if wanted.get(key) != found.get(key):
+            raise InputError(
+                f"{path} was trained with agent.{key}={found.get(key)}, this run asks for "
+                f"{wanted.get(key)}; use another run folder, or delete the file to train anew"
+            )
+
+
+def _load(network: torch.nn.Module, parameters: Tensors, path: Path) -> None:
+    try:
+        network.load_state_dict(parameters)
+    except RuntimeError as error:
+        raise InputError(f"{path} belongs to another network: {error}") from None
+
+
+class _Writer(KVWriter):
+    """Takes what Stable-Baselines3 logs and hands it on."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        # Wall-clock figures are not results; the tracker keeps its own clock.
+        self.values.update(
+            {
+                key: float(value)
+                for key, value in key_values.items()
+                if isinstance(value, (int, float, np.number)) and not key.startswith("time/")
+            }
+        )
+
+    def close(self) -> None:
+        pass
+
+
+class _Rounds(BaseCallback):
+    """What happens between two rounds: validation, choice of the best policy, checkpoint, log."""
+
+    def __init__(self, agent: Agent, policy: SB3Policy, validation: PortfolioEnv, folder: Path) -> None:
+        super().__init__()
+        self.agent = agent
+        self.judged = policy
+        self.validation = validation
+        self.folder = folder
+        self.writer = _Writer()
+        self.log: Log | None = None
+        self.advance: Callable[[int, dict[str, float]], None] | None = None
+        self.best: Tensors = {}
+        self.best_step = 0
+        self.curve: dict[str, list[float]] = {"step": [], "train_reward": [], "validation": []}
+        self._told = 0
+        rounds = -(-agent.trained_steps // agent.steps_per_round)
+        due = np.unique(np.linspace(0, rounds, agent.evaluations + 1).round().astype(int)[1:])
+        self._due = set((due * agent.steps_per_round).tolist())
+
+    def load(self, model: BaseAlgorithm) -> None:
+        path = self.folder / CHECKPOINT
+        progress, self.best = load_checkpoint(path, model)
+        _check_same(path, progress["agent"], self.agent)
+        self.curve, self.best_step = progress["curve"], progress["best_step"]
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        """Between two rounds: the last update is done, the next rollout has not begun."""
+        self._between()
+
+    def _on_training_end(self) -> None:
+        self._between()
+
+    def _between(self) -> None:
+        step = self.model.num_timesteps
+        if step in self._due and step not in self.curve["step"]:
+            self._judge(step)
+            progress = {
+                "curve": self.curve,
+                "best_step": self.best_step,
+                "agent": _settings(self.agent),
+            }
+            save_checkpoint(self.folder / CHECKPOINT, self.model, progress, self.best)
+        if self.advance is not None and step > self._told:
+            latest = {"validation": self.curve["validation"][-1]} if self.curve["step"] else {}
+            self.advance(step - self._told, latest)
+            self._told = step
+
+    def _judge(self, step: int) -> None:
+        parameters = self.model.policy.state_dict()
+        for name, value in parameters.items():
+            if not torch.isfinite(value).all():
+                raise InputError(
+                    f"training diverged: parameter {name} is not finite at step {step}; lower "
+                    "agent.learning_rate or reward.scale"
+                )
+        score = float(rollout(self.judged, self.validation).reward.mean())
+        env = self.model.env
+        assert isinstance(env, SB3VecEnv)
+        if not self.curve["validation"] or score > max(self.curve["validation"]):
+            self.best, self.best_step = copy.deepcopy(dict(parameters)), step
+        self.curve["step"].append(step)
+        self.curve["train_reward"].append(env.take_mean_reward())
+        self.curve["validation"].append(score)
+        if self.log is not None:
+            figures = dict(self.writer.values)
+            figures["train/reward_per_step"] = self.curve["train_reward"][-1]
+            figures["validation/reward_per_step"] = score
+            self.log(step, figures)
