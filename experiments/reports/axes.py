@@ -1,0 +1,124 @@
+"""Axes that all figures share: margins, dates, seeds as thin lines, labels at line ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.evaluation.metrics import Float
+from experiments.evaluation.table import label
+from experiments.reports.style import Line, spread_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_seeds(
+    ax: Axes, line: Line, paths: Sequence[tuple[Any, Float]], geometric: bool = False
+) -> None:
+    """One bold line, the mean over seeds, and a thin one for each seed if there are several."""
+    look: dict[str, Any] = {"color": line.colour, "linestyle": line.dash, "zorder": line.order}
+    if len(paths) > 1:
+        for dates, y in paths:
+            ax.plot(dates, y, **look | {"linewidth": 0.7, "alpha": 0.45})
+    # Beyond the end of the shortest run (a ruin) a mean over seeds would change its members.
+    rows = min(len(y) for _, y in paths)
+    stack = np.stack([y[:rows] for _, y in paths])
+    mean = np.exp(np.log(stack).mean(axis=0)) if geometric else stack.mean(axis=0)
+    ax.plot(paths[0][0][:rows], mean, **look, linewidth=line.width)
+
+
+def set_margins(
+    fig: Figure,
+    *,
+    left: float,
+    right: float,
+    top: float,
+    bottom: float,
+    hspace: float = 0.2,
+    wspace: float = 0.2,
+) -> None:
+    w, h = fig.get_size_inches() * 72
+    fig.subplots_adjust(left / w, bottom / h, 1 - right / w, 1 - top / h, wspace, hspace)
+
+
+def log_axis(ax: Axes, low: float, high: float) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    ax.set_yscale("log")
+    low, high = low * 0.97, high * 1.03
+    ax.set_ylim(low, high)
+    if high / low < 4:
+        ticks = [t for t in MaxNLocator(6).tick_values(low, high) if t > 0]
+    else:
+        decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+        ticks = [m * 10.0**d for d in decades for m in ((1, 2, 5) if high / low < 300 else (1,))]
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+
+
+def date_axis(ax: Axes, narrow: bool) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=5 if narrow else 9)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    ax.margins(x=0.005)
+
+
+def thousands(x: float, _: int) -> str:
+    return f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k" if abs(x) >= 1e3 else f"{x:g}"
+
+
+def end_labels(ax: Axes, lines: Mapping[str, Line], ends: Sequence[tuple[str, float, str]]) -> None:
+    """Name and text at the right end of each line, moved apart where they would touch.
+
+    `ends` holds the strategy, the height of its end in data units, and a text after its name.
+    """
+    ax.figure.canvas.draw()
+    box = ax.get_window_extent()
+    wanted = [min(max(ax.transData.transform((0, y))[1], box.y0), box.y1) for _, y, _ in ends]
+    placed = spread_labels(wanted, 15, box.y0 - 6, box.y1 + 6)
+    for (name, _, text), at, want in zip(ends, placed, wanted, strict=True):
+        line = lines[name]
+        height = (at - box.y0) / box.height
+        start = (want - box.y0) / box.height
+        ax.plot([1.002, 1.018], [start, height], transform=ax.transAxes, color=line.colour,
+                linewidth=0.8, clip_on=False)  # fmt: skip
+        ax.text(1.022, height, f"{short_label(name)} {text}".rstrip(), transform=ax.transAxes,
+                va="center", fontsize=11, color=_darker(line.colour),
+                weight="bold" if line.order == 5 else "normal")  # fmt: skip
+
+
+def _darker(colour: str) -> str:
+    """The colour at a lightness that is readable as text on white."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    rgb = np.array(to_rgb(colour))
+    luminance = float(rgb @ [0.2126, 0.7152, 0.0722])
+    scale = min(1.0, 0.38 / max(luminance, 1e-9))
+    return to_hex((rgb[0] * scale, rgb[1] * scale, rgb[2] * scale))
+
+
+def short_label(name: str) -> str:
+    short = {
+        "hierarchical_risk_parity": "Hier. risk parity",
+        "inverse_volatility": "Inverse vol.",
+        "minimum_variance": "Min. variance",
+        "maximum_sharpe": "Max. Sharpe",
+    }
+    return short.get(name) or label(name)
+
+
+def shared_legend(fig: Figure, lines: Mapping[str, Line], columns: int) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for name, line in lines.items():
+        look: dict[str, Any] = {"color": line.colour, "linestyle": line.dash}
+        handles.append(Line2D([], [], **look, linewidth=line.width, label=short_label(name)))
+    fig.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.8)

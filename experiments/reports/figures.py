@@ -1,0 +1,300 @@
+"""The figures of the report, each a function that fills a matplotlib `Figure`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.rollout import Trajectory
+from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.metrics import Float, drawdown
+from experiments.evaluation.table import label
+from experiments.reports import style
+from experiments.reports.axes import (
+    date_axis,
+    end_labels,
+    log_axis,
+    plot_seeds,
+    set_margins,
+    shared_legend,
+    short_label,
+    thousands,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROLLING = 252
+TURNOVER_ROWS = 21
+NAMED_ASSETS = 8
+# Wealth of a ruined run is drawn down to here: a logarithm has no zero.
+FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the figures are drawn from."""
+
+    evidence: Evidence
+    trajectories: Mapping[str, Sequence[Trajectory]]
+
+    @property
+    def roles(self) -> dict[str, str]:
+        return {name: s.role for name, s in self.evidence.strategies.items()}
+
+    @property
+    def lines(self) -> dict[str, style.Line]:
+        return style.lines(self.roles)
+
+    def focus(self) -> list[str]:
+        """The strategies shown in detail: the agents, or else the baseline that grew fastest."""
+        agents = self.evidence.of_role("agent")
+        if agents:
+            return agents
+        names = [n for n in self.evidence.of_role("baseline") if n != "equal_weight"]
+        names = names or list(self.evidence.strategies)
+
+        def growth(name: str) -> float:
+            value = self.evidence.strategies[name].metrics["cagr"].value
+            return -np.inf if value is None else value
+
+        return [max(names, key=growth)]
+
+
+def wealth(run: Run, fig: Figure, narrow: bool) -> None:
+    """Wealth on a logarithmic axis, and the drawdown of the agents and of equal weight below it."""
+    top, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=118 if narrow else 28)
+    ends: list[tuple[str, float, str]] = []
+    lows, highs = [1.0], [1.0]
+    for name, line in run.lines.items():
+        runs = run.trajectories[name]
+        paths = [(_with_start(t), np.maximum(t.value, FLOOR)) for t in runs]
+        lows += [float(t.value.min()) for t in runs if not t.ruined]
+        highs += [float(t.value.max()) for t in runs]
+        plot_seeds(top, line, paths, geometric=True)
+        last = float(np.exp(np.mean([np.log(value[-1]) for _, value in paths])))
+        ruined = any(t.ruined for t in runs)
+        ends.append((name, last, "(ruined)" if ruined else f"{last:.2f}"))
+        if run.roles[name] == "agent" or name == "equal_weight":
+            plot_seeds(below, line, [(t.dates, -drawdown(t.net_return) * 100) for t in runs])
+    log_axis(top, min(lows), max(highs))
+    top.set_title("Wealth, start = 1 (log scale)")
+    below.set_title("Drawdown, %")
+    below.set_ylim(top=0)
+    date_axis(below, narrow)
+    if narrow:
+        shared_legend(fig, run.lines, 2)
+    else:
+        end_labels(top, run.lines, ends)
+
+
+def rolling_sharpe(run: Run, fig: Figure, narrow: bool) -> None:
+    """Sharpe ratio of the last `rolling_rows(run)` steps."""
+    rows = rolling_rows(run)
+    ax = fig.subplots()
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=118 if narrow else 28)
+    ax.axhline(0, color=style.MUTED, linewidth=0.8)
+    ends: list[tuple[str, float, str]] = []
+    for name, line in run.lines.items():
+        paths = []
+        for t in run.trajectories[name]:
+            ratio = _rolling_ratio(t.net_return - t.cash_return, rows) * np.sqrt(t.periods_per_year)
+            if len(ratio):
+                paths.append((t.dates[rows - 1 :], ratio))
+        if paths:
+            plot_seeds(ax, line, paths)
+            finite = [r[-1] for _, r in paths if np.isfinite(r[-1])]
+            ends.append((name, float(np.mean(finite)) if finite else 0.0, ""))
+    ax.set_title(f"Sharpe ratio of the last {rows} steps")
+    date_axis(ax, narrow)
+    if narrow:
+        shared_legend(fig, run.lines, 2)
+    else:
+        end_labels(ax, run.lines, ends)
+
+
+def rolling_rows(run: Run) -> int:
+    """Rows of the rolling window: a year, or half of a short test window; 0 if under 20 rows."""
+    steps = int(run.evidence.window["steps"])
+    rows = ROLLING if steps > 1.5 * ROLLING else steps // 2
+    return rows if rows >= 20 else 0
+
+
+def differences(run: Run, fig: Figure, narrow: bool) -> None:
+    """Agent less baseline with its interval: growth and Sharpe ratio."""
+    evidence, agents = run.evidence, run.evidence.of_role("agent")
+    others = [n for n, role in run.roles.items() if role != "agent"]
+    axes: Any = fig.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
+    set_margins(
+        fig, left=132 if narrow else 190, right=14, top=26, bottom=48, hspace=0.32, wspace=0.08
+    )
+    titles = ("Growth (CAGR), percentage points", "Sharpe ratio")
+    for ax, measure, title, scale in zip(axes, ("cagr", "sharpe"), titles, (100, 1), strict=True):
+        ax.axvline(0, color=style.INK, linewidth=1)
+        for a, agent in enumerate(agents):
+            colour = run.lines[agent].colour
+            for row, other in enumerate(others):
+                d = evidence.difference(agent, other, measure)
+                if d is None or d.value is None:
+                    continue
+                y = row + (a - (len(agents) - 1) / 2) * 0.28
+                if d.low is not None and d.high is not None:
+                    ax.plot([d.low * scale, d.high * scale], [y, y], color=colour, linewidth=2)
+                sure = d.verdict in ("better", "worse")
+                ax.plot(d.value * scale, y, "o", color=colour, markersize=7, markeredgewidth=1.8,
+                        markerfacecolor=colour if sure else "white")  # fmt: skip
+        ax.set_title(title)
+        ax.set_yticks(range(len(others)), [short_label(n) if narrow else label(n) for n in others])
+        ax.set_ylim(len(others) - 0.4, -0.6)
+        ax.grid(axis="y", visible=False)
+        ax.margins(x=0.08)
+    fig.text(0.5, 8 / (fig.get_figheight() * 72), "← baseline ahead      agent ahead →",
+             ha="center", color=style.MUTED)  # fmt: skip
+
+
+def weights(run: Run, fig: Figure, narrow: bool) -> None:
+    """Weights over time as stacked areas: largest assets by name, the rest together, and cash."""
+    names = run.focus()
+    axes = np.atleast_1d(fig.subplots(len(names), 1, sharex=True))
+    set_margins(
+        fig, left=44, right=14 if narrow else 150, top=26, bottom=100 if narrow else 28, hspace=0.25
+    )
+    largest = _largest_assets([run.trajectories[n][0] for n in names])
+    for ax, name in zip(axes, names, strict=True):
+        t = run.trajectories[name][0]
+        seed = "" if t.seed is None else f", seed {t.seed}"
+        ax.set_title(f"{label(name)}{seed}: weights, %")
+        rows = max(1, int(np.ceil(len(t.dates) / (120 if narrow else 260))))
+        held = _binned(t.weights, rows) * 100
+        dates = t.decision_dates[::rows][: len(held)]
+        bands = [(t.symbols[i], held[:, i], style.ASSETS[k % 8]) for k, i in enumerate(largest)]
+        rest = [i for i in range(len(t.symbols)) if i not in largest]
+        if rest:
+            bands.append((f"{len(rest)} others", held[:, rest].sum(axis=1), style.OTHER))
+        bands.append(("cash", held[:, -1], style.CASH))
+        up, down = np.zeros(len(held)), np.zeros(len(held))
+        for text, band, colour in bands:
+            plus, minus = np.maximum(band, 0), np.minimum(band, 0)
+            ax.fill_between(
+                dates, up, up + plus, color=colour, linewidth=0, step="post", label=text
+            )
+            if minus.any():
+                ax.fill_between(dates, down, down + minus, color=colour, linewidth=0, step="post")
+            up, down = up + plus, down + minus
+        ax.set_ylim(min(0.0, float(down.min())), max(100.0, float(up.max())))
+        ax.margins(x=0)
+        ax.grid(visible=False)
+        handles, texts = ax.get_legend_handles_labels()
+        if not narrow:
+            ax.legend(handles[::-1], texts[::-1], loc="center left", bbox_to_anchor=(1.01, 0.5),
+                      handlelength=1, handleheight=1)  # fmt: skip
+    if narrow:
+        fig.legend(handles, texts, loc="lower center", ncols=3, handlelength=1, handleheight=1)
+    date_axis(axes[-1], narrow)
+
+
+def trading(run: Run, fig: Figure, narrow: bool) -> None:
+    """Active share, turnover and cumulative cost."""
+    axes = fig.subplots(3, 1, sharex=True)
+    bottom = 118 if narrow else 28
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=bottom, hspace=0.32)
+    ends: list[tuple[str, float, str]] = []
+    for name, line in run.lines.items():
+        if run.roles[name] == "benchmark":
+            continue
+        for ax, value in zip(axes, (_active, _turnover, _paid), strict=True):
+            plot_seeds(ax, line, [(t.dates, value(t)) for t in run.trajectories[name]])
+        paid = float(np.mean([_paid(t)[-1] for t in run.trajectories[name]]))
+        ends.append((name, paid, f"{paid:.1f} %"))
+    axes[0].set_title("Active share against 1/N, %")
+    axes[1].set_title(f"Turnover a step, % of value (mean of {TURNOVER_ROWS} steps)")
+    axes[2].set_title("Costs paid so far, % of value")
+    for ax in axes:
+        ax.set_ylim(bottom=0)
+    date_axis(axes[-1], narrow)
+    if narrow:
+        shared_legend(fig, run.lines, 2)
+    else:
+        end_labels(axes[2], run.lines, ends)
+
+
+def learning(
+    curves: Mapping[str, Mapping[str, Sequence[float]]], run: Run, fig: Figure, narrow: bool
+) -> None:
+    """What training measured by environment steps: one panel a measure, one line a seed."""
+    panels = learning_panels(curves)
+    axes = np.atleast_1d(fig.subplots(len(panels), 1, sharex=True))
+    set_margins(fig, left=64, right=14, top=26, bottom=62, hspace=0.3)
+    known = set()
+    for ax, measure in zip(axes, panels, strict=True):
+        for key, curve in curves.items():
+            agent = key.split("/")[0]
+            line = run.lines.get(agent) or style.lines({agent: "agent"})[agent]
+            y = np.array([np.nan if v is None else v for v in curve.get(measure, [])], dtype=float)
+            x = np.asarray(curve["steps"], dtype=float)[: len(y)]
+            keep = np.isfinite(y[: len(x)])
+            text = label(agent) if agent not in known else None
+            known.add(agent)
+            mark = "o" if keep.sum() <= 40 else ""
+            ax.plot(x[keep], y[: len(x)][keep], color=line.colour, linewidth=1.4, alpha=0.75,
+                    marker=mark, markersize=3, label=text)  # fmt: skip
+        ax.set_title(measure.replace("_", " ").capitalize())
+    axes[-1].xaxis.set_major_formatter(thousands)
+    axes[-1].set_xlabel("environment steps")
+    if len(known) > 1:
+        axes[0].legend(loc="lower right")
+
+
+def learning_panels(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """Measures that some curve holds, in order of appearance."""
+    return list(dict.fromkeys(k for curve in curves.values() for k in curve if k != "steps"))
+
+
+# --------------------------------------------------------------------------- series
+def _with_start(t: Trajectory) -> Any:
+    return np.r_[t.decision_dates[:1], t.dates]
+
+
+def _active(t: Trajectory) -> Float:
+    return _trailing_mean(t.active_share, TURNOVER_ROWS) * 100
+
+
+def _turnover(t: Trajectory) -> Float:
+    return _trailing_mean(t.turnover, TURNOVER_ROWS) * 100
+
+
+def _paid(t: Trajectory) -> Float:
+    return np.cumsum(np.broadcast_to(t.total_cost, t.turnover.shape)) * 100
+
+
+def _trailing_mean(x: Float, rows: int) -> Float:
+    """Mean of the last `rows` values; of all so far at the start."""
+    total = np.r_[0.0, np.cumsum(x)]
+    end = np.arange(1, len(x) + 1)
+    start = np.maximum(end - rows, 0)
+    return (total[end] - total[start]) / (end - start)
+
+
+def _rolling_ratio(excess: Float, rows: int) -> Float:
+    if len(excess) < rows:
+        return np.empty(0)
+    view = np.lib.stride_tricks.sliding_window_view(excess, rows)
+    deviation = view.std(axis=1, ddof=1)
+    fine = deviation > 1e-12
+    return np.where(fine, view.mean(axis=1) / np.where(fine, deviation, 1.0), np.nan)
+
+
+def _binned(x: Float, rows: int) -> Float:
+    """Means of consecutive groups of `rows` rows; the last group may be shorter."""
+    starts = np.arange(0, len(x), rows)
+    return np.add.reduceat(x, starts, axis=0) / np.diff(np.r_[starts, len(x)])[:, None]
+
+
+def _largest_assets(runs: Sequence[Trajectory]) -> list[int]:
+    mean = np.mean([np.abs(t.weights[:, :-1]).mean(axis=0) for t in runs], axis=0)
+    named = len(mean) if len(mean) <= NAMED_ASSETS else NAMED_ASSETS - 1
+    return sorted(np.argsort(-mean, kind="stable")[:named].tolist())

@@ -1,0 +1,101 @@
+"""What the evidence says, in plain sentences."""
+
+from __future__ import annotations
+
+from experiments.evaluation.evidence import BENCHMARK, Difference, Evidence
+from experiments.evaluation.metrics import BY_NAME
+from experiments.evaluation.table import label, spread_text
+
+REFERENCE = "equal_weight"
+CAGR = BY_NAME["cagr"]
+
+
+def headline(evidence: Evidence) -> list[str]:
+    """One sentence or two for each agent, then who came first; plain text."""
+    level = f"{evidence.bootstrap['level'] * 100:g} %"
+    sentences = [_agent(evidence, name, level) for name in evidence.of_role("agent")]
+    if not sentences:
+        count = len(evidence.of_role("baseline"))
+        sentences.append(
+            f"No agent was trained: these are {count} baseline{'s' if count != 1 else ''} on the "
+            "test window, after costs."
+        )
+    return [s for s in [*sentences, _first(evidence)] if s]
+
+
+def versus(evidence: Evidence, agent: str) -> Difference | None:
+    """The agent's growth against equal weight, or against the first other strategy there is."""
+    others = [n for n in evidence.strategies if n != agent]
+    others.sort(key=lambda n: n != REFERENCE)
+    found = (evidence.difference(agent, other, "cagr") for other in others)
+    return next((d for d in found if d is not None), None)
+
+
+def difference_text(d: Difference) -> str:
+    """`−1.7 percentage points a year [−5.0, +1.6]: not distinguishable from zero`."""
+    value = CAGR.text(d.value, sign=True, suffix=False)
+    interval = CAGR.interval(d.low, d.high, sign=True)
+    verdict = {
+        "better": "better, beyond what the choice of days explains",
+        "worse": "worse, beyond what the choice of days explains",
+        "no interval": f"no interval ({d.reason})",
+    }.get(d.verdict, d.verdict)
+    return f"{value} percentage points a year{' ' + interval if interval else ''}: {verdict}"
+
+
+def _agent(evidence: Evidence, name: str, level: str) -> str:
+    strategy = evidence.strategies[name]
+    growth = strategy.metrics["cagr"]
+    verb = "lost" if (growth.value or 0.0) < 0 else "earned"
+    amount = CAGR.text(None if growth.value is None else abs(growth.value))
+    seeds = len(strategy.seeds)
+    detail = [f"{level} interval {CAGR.interval(growth.low, growth.high)}"]
+    if growth.low is None:
+        detail = []
+    if seeds > 1:
+        detail.insert(0, f"mean of {seeds} seeds, {spread_text(growth, CAGR)}")
+    else:
+        detail.append("one seed: no spread")
+    text = f"{label(name)} {verb} {amount} a year after costs on days it had not seen"
+    text += f" ({'; '.join(detail)})."
+    if any(strategy.ruined):
+        text += f" It was ruined in {sum(strategy.ruined)} of {seeds} seeds."
+    d = versus(evidence, name)
+    if d is not None:
+        text += f" Difference to {label(d.baseline).lower()}: {difference_text(d)}."
+    baselines = evidence.of_role("baseline")
+    verdicts = [
+        pair.verdict
+        for b in baselines
+        if (pair := evidence.difference(name, b, "cagr")) is not None
+    ]
+    if len(verdicts) > 1:
+        better, worse = verdicts.count("better"), verdicts.count("worse")
+        text += (
+            f" Of {len(verdicts)} baselines it grew distinguishably faster than {better} and slower "
+            f"than {worse}."
+        )
+    return text
+
+
+def _first(evidence: Evidence) -> str:
+    """Who grew fastest and who had the best Sharpe ratio, the index left out."""
+    ranked = {}
+    for measure in ("cagr", "sharpe"):
+        values = {
+            name: s.metrics[measure].value
+            for name, s in evidence.strategies.items()
+            if name != BENCHMARK and s.metrics[measure].value is not None
+        }
+        if len(values) > 1:
+            best = max(values, key=lambda n: values[n] or 0.0)
+            ranked[measure] = f"{label(best)} ({BY_NAME[measure].text(values[best])})"
+    if not ranked:
+        return ""
+    parts = []
+    if "cagr" in ranked:
+        parts.append(f"grew fastest: {ranked['cagr']}")
+    if "sharpe" in ranked:
+        parts.append(f"highest Sharpe ratio: {ranked['sharpe']}")
+    text = "; ".join(parts)
+    return f"Of all strategies, {text}."
