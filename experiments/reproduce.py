@@ -1,4 +1,4 @@
-"""`python -m experiments.reproduce RUN_DIR`: runs again from the saved config, compares the numbers.
+"""`python -m experiments.reproduce RUN_DIR`: runs again from the saved config, compares numbers.
 
 Exit status 0: every number is equal to the last bit; 1: some are not; 2: the folder cannot be used.
 """
@@ -66,6 +66,9 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
             + (f"; the runs in it are {', '.join(map(str, several))}" if several else "")
         )
     saved, before = _read(run_dir / "metrics.json"), _read(run_dir / "provenance.json")
+    lost = [k for k in ("data", "git", "machine", "packages") if k not in before]
+    if lost:
+        raise InputError(f"{run_dir / 'provenance.json'} has no entry {lost[0]!r}")
     try:
         cfg = OmegaConf.load(run_dir / "config.yaml")
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
@@ -104,7 +107,7 @@ def _read(path: Path) -> Any:
 
 
 def flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """`{"a": {"b": [1, 2]}}` -> `{"a.b[0]": 1, "a.b[1]": 2}`; an empty container is a value itself."""
+    """`{"a": {"b": [1, 2]}}` -> `{"a.b[0]": 1, "a.b[1]": 2}`; an empty container is a value."""
     if isinstance(tree, dict) and tree:
         parts = [flat(value, f"{path}.{name}" if path else name) for name, value in tree.items()]
     elif isinstance(tree, list) and tree:
