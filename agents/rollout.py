@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.policy import Policy
+from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.portfolio import PortfolioEnv
 
@@ -135,4 +136,31 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         reward=reward[:k],
         periods_per_year=market.periods_per_year,
         ruined=terminated,
+    )
+
+
+def index_trajectory(market: MarketData, first: int, stop: int) -> Trajectory:
+    """The panel's benchmark index over the decision rows `first:stop`, as if held without costs."""
+    assert market.benchmark is not None
+    growth = market.benchmark[first + 1 : stop + 1] / market.benchmark[first:stop]
+    n = stop - first
+    asset = (market.close[first + 1 : stop + 1] / market.close[first:stop]).mean(axis=1)
+    nothing = np.zeros(n)
+    return Trajectory(
+        name="benchmark",
+        seed=None,
+        symbols=market.symbols,
+        decision_dates=market.dates[first:stop],
+        dates=market.dates[first + 1 : stop + 1],
+        weights=np.zeros((n, market.n_assets + 1)),
+        gross_return=growth - 1.0,
+        net_return=growth - 1.0,
+        asset_return=asset - 1.0,
+        cash_return=market.cash_rate[first + 1 : stop + 1],
+        costs={"commission": nothing, "spread": nothing},
+        turnover=nothing,
+        value=np.append(1.0, np.cumprod(growth)),
+        reward=nothing,
+        periods_per_year=market.periods_per_year,
+        notes=(f"{market.benchmark_name}, without costs",),
     )

@@ -78,6 +78,7 @@ def train(
     folder: Path,
     log: Log | None = None,
     advance: Callable[[int, dict[str, float]], None] | None = None,
+    resumed: Callable[[int], None] | None = None,
 ) -> Trained:
     """Trains one seed, or goes on where a former call in the same folder was interrupted.
 
@@ -89,6 +90,7 @@ def train(
             latter there, nothing is trained.
         log: called with the step and the figures of each round.
         advance: called with the number of new steps and what to show beside the bar.
+        resumed: called with the step of the checkpoint that the training goes on from.
 
     Raises:
         InputError: if the policy diverged to NaN, naming the step and the remedy, or if the
@@ -114,6 +116,8 @@ def train(
             rounds.log, rounds.advance = log, advance
             if (folder / CHECKPOINT).exists():
                 rounds.load(model)
+                if resumed is not None:
+                    resumed(model.num_timesteps)
             model.set_logger(Logger(None, [rounds.writer]))
             model.learn(
                 agent.trained_steps - model.num_timesteps,

@@ -1,0 +1,294 @@
+"""The main path: prices, features, market, agents, evidence, report. Read `run` to know the system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from agents.baselines import make_baseline
+from agents.rollout import Trajectory, index_trajectory, rollout
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from envs.features.panel import FeaturePanel
+from envs.portfolio import PortfolioEnv
+from envs.simulation import Setting
+from experiments.evaluation.evidence import Evidence, evaluate
+from experiments.evaluation.holdout import Holdout
+from experiments.evaluation.splits import Splits
+from experiments.evaluation.table import print_table
+from experiments.evaluation.trajectory_store import save_trajectories
+from experiments.progress import Progress
+from experiments.provenance import provenance
+from experiments.run_folder import open_run_folder, write_json, write_text
+from experiments.tracking import Tracker
+
+Curves = dict[str, dict[str, list[float]]]
+
+
+def run(cfg: DictConfig, run_dir: str | Path) -> float:
+    """Runs one experiment into `run_dir` and returns its objective.
+
+    The objective is the agents' mean score on the *validation* window (mean reward per step), so that
+    a search over configurations never looks at the test window; without an agent it is 0.
+
+    Raises:
+        InputError: for anything that the user can correct.
+    """
+    started = datetime.now(UTC)
+    folder = open_run_folder(run_dir)
+    config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
+    write_text(folder / "config.yaml", config_yaml)
+
+    market = load_market(cfg)
+    plan: Holdout = build(cfg.evaluation)
+    panel = build(cfg.features.build)(market)
+    splits = plan.split(market, panel.warmup + cfg.env.window - 1)
+    scaler = build(cfg.features.scaler).fit(panel, *splits.train)
+    features = scaler.transform(panel)
+
+    trajectories = run_baselines(cfg, plan, market, splits)
+    agents: list[str] = []
+    curves: Curves = {}
+    objective = 0.0
+    tracker: Tracker = build(cfg.tracking)(folder, OmegaConf.to_container(cfg, resolve=True))
+    try:
+        if cfg.agent is not None:
+            name, runs, curves, objective = run_agent(
+                cfg, market, features, splits, folder, tracker
+            )
+            agents, trajectories = [name], {name: runs, **trajectories}
+            write_json(folder / "agents" / name / "scaler.json", scaler.to_dict())
+        evidence = evaluate(
+            trajectories,
+            baselines=list(plan_baselines(plan)),
+            agents=agents,
+            seed=cfg.seed,
+            n_bootstrap=plan.n_bootstrap,
+            level=plan.level,
+        )
+        write_results(cfg, folder, market, splits, trajectories, evidence, curves, started)
+        track_results(tracker, evidence, agents)
+    finally:
+        tracker.finish()
+    print_table(evidence)
+    print(f"report: {folder / 'report.html'}")
+    return objective
+
+
+def build(node: DictConfig) -> Any:
+    """Instantiates a group: plain containers go in, a constructor's mistake is a user's error."""
+    try:
+        return instantiate(node, _convert_="all")
+    except Exception as error:
+        # Hydra wraps what a constructor raises; the message for the user is inside.
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
+
+
+def load_market(cfg: DictConfig) -> MarketData:
+    """The panel of prices that this configuration names."""
+    return build(cfg.data)
+
+
+def plan_baselines(plan: Holdout) -> dict[str, dict[str, Any]]:
+    """The baselines that are not switched off, with their settings."""
+    return {name: dict(s) for name, s in plan.baselines.items() if s is not None}
+
+
+def make_window(
+    cfg: DictConfig,
+    market: MarketData,
+    features: FeaturePanel | None,
+    rows: tuple[int, int],
+    **changes: Any,
+) -> Setting:
+    """The market between two decision rows under the configured costs, reward and execution."""
+    start, stop = rows
+    return build(cfg.env)(
+        market=market,
+        features=features,
+        start=start,
+        # The return of the last decision lies one row later.
+        stop=stop + 1,
+        reward=build(cfg.reward),
+        cost=build(cfg.cost),
+        **changes,
+    )
+
+
+def run_baselines(
+    cfg: DictConfig, plan: Holdout, market: MarketData, splits: Splits
+) -> dict[str, list[Trajectory]]:
+    """One trajectory of each baseline, and of the index where the panel has one, on test."""
+    trajectories = {}
+    for name, settings in plan_baselines(plan).items():
+        policy = make_baseline(name, market, **settings)
+        setting = make_window(
+            cfg,
+            market,
+            None,
+            splits.test,
+            window=1,
+            observation=policy.observation,
+            action=policy.action,
+            action_settings={},
+            episode_length=None,
+        )
+        trajectories[name] = [rollout(policy, PortfolioEnv.from_setting(setting))]
+    if market.benchmark is not None:
+        trajectories["benchmark"] = [index_trajectory(market, *splits.test)]
+    return trajectories
+
+
+def run_agent(
+    cfg: DictConfig,
+    market: MarketData,
+    features: FeaturePanel,
+    splits: Splits,
+    folder: Path,
+    tracker: Tracker,
+) -> tuple[str, list[Trajectory], Curves, float]:
+    """Trains every seed on train, chooses on validation, and reads the test window once for each.
+
+    Returns:
+        `(name, trajectories, learning curves, mean validation score of the chosen policies)`.
+    """
+    from agents.training import train
+
+    agent = build(cfg.agent)
+    length = min(cfg.env.episode_length, splits.train[1] - splits.train[0])
+    training = make_window(
+        cfg, market, features, splits.train, random_start=True, episode_length=length
+    )
+    validation, test = (
+        make_window(cfg, market, features, rows, episode_length=None)
+        for rows in (splits.validation, splits.test)
+    )
+    seeds = agent_seeds(cfg)
+    trajectories, curves, scores = [], {}, []
+    label = f"{agent.name}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    with Progress(agent.trained_steps * len(seeds), label) as progress:
+        for seed in seeds:
+            trained = train(
+                agent,
+                training,
+                validation,
+                seed=seed,
+                folder=folder / "agents" / agent.name / f"seed_{seed}",
+                log=seed_log(tracker, seed),
+                advance=progress.advance,
+                resumed=lambda step, seed=seed: tracker.rewind(seed, step),
+            )
+            env = PortfolioEnv.from_setting(test)
+            trajectories.append(rollout(trained.policy, env, seed=seed))
+            curves[f"{agent.name}/{seed}"] = trained.curve
+            scores.append(max(trained.curve["validation"]))
+    return agent.name, trajectories, curves, float(np.mean(scores))
+
+
+def agent_seeds(cfg: DictConfig) -> list[int]:
+    """The seeds of the agents: those of `seed=0` and `seed=1` do not overlap."""
+    if cfg.n_seeds < 1:
+        raise InputError(f"n_seeds must be at least 1, got {cfg.n_seeds}")
+    if cfg.seed < 0:
+        raise InputError(f"seed must not be negative, got {cfg.seed}")
+    return [cfg.seed * cfg.n_seeds + k for k in range(cfg.n_seeds)]
+
+
+def seed_log(tracker: Tracker, seed: int) -> Callable[[int, dict[str, float]], None]:
+    """A log of one seed."""
+    return lambda step, values: tracker.log(step, values, seed)
+
+
+def write_results(
+    cfg: DictConfig,
+    folder: Path,
+    market: MarketData,
+    splits: Splits,
+    trajectories: dict[str, list[Trajectory]],
+    evidence: Evidence,
+    curves: Curves,
+    started: datetime,
+) -> None:
+    """Writes `trajectories.h5`, `metrics.json`, `provenance.json` and `report.html`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from experiments.reports.report import write_report
+
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    save_trajectories(folder / "trajectories.h5", trajectories)
+    write_json(folder / "metrics.json", evidence.as_dict())
+    facts = provenance(
+        data_name=market.name,
+        data_fingerprint=market.fingerprint,
+        seeds=agent_seeds(cfg) if cfg.agent is not None else [],
+        started=started,
+        overrides=list(overrides),
+    )
+    write_json(folder / "provenance.json", facts)
+    write_report(
+        folder / "report.html",
+        title=cfg.name,
+        evidence=evidence,
+        trajectories=trajectories,
+        provenance=told(cfg, market, facts),
+        config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
+        learning_curves=curves,
+        splits={key: window_days(market, getattr(splits, key)) for key in WINDOWS},
+        notes=market.notes,
+    )
+
+
+WINDOWS = ("train", "validation", "test")
+EXECUTION = {
+    "next_close": "decided at one close, traded at the next",
+    "next_open": "decided at the close, traded at the next open",
+    "same_close": "traded at the very close that the decision has seen (optimistic)",
+}
+
+
+def window_days(market: MarketData, rows: tuple[int, int]) -> tuple[str, str, int]:
+    """First decision, last return, and number of steps of a window."""
+    first, stop = rows
+    days = np.datetime_as_string(market.dates[[first, stop]], unit="D")
+    return str(days[0]), str(days[1]), stop - first
+
+
+def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str, Any]:
+    """The provenance in the words and the order of the report."""
+    cost = cfg.cost
+    git = facts["git"]
+    return {
+        "command": facts["command"],
+        "commit": f"{git['commit']}{' with changes' if git['dirty'] else ''}",
+        "data": f"{market.name}: {market.n_assets} assets, {market.n_rows} rows",
+        "fingerprint": market.fingerprint,
+        "execution": EXECUTION[cfg.env.execution],
+        "costs": f"commission {cost.commission_bps} bps and half spread {cost.half_spread_bps} bps "
+        "of the traded notional, each side",
+        "seeds": facts["seeds"] or "none: nothing is trained",
+        "started": facts["started"],
+        "seconds": facts["seconds"],
+        "machine": facts["machine"],
+        "versions": facts["packages"],
+    }
+
+
+def track_results(tracker: Tracker, evidence: Evidence, agents: list[str]) -> None:
+    """Hands the final table and the agents' figures to the tracker."""
+    names = list(next(iter(evidence.strategies.values())).metrics)
+    rows = [[name, *(s.metrics[m].value for m in names)] for name, s in evidence.strategies.items()]
+    tracker.table("metrics", ["strategy", *names], rows)
+    figures = {}
+    for name in agents:
+        for metric, estimate in evidence.strategies[name].metrics.items():
+            if estimate.value is not None:
+                figures[f"test/{name}/{metric}"] = estimate.value
+    tracker.summary(figures)
