@@ -2,6 +2,7 @@
 
 from envs.features.build import build_features
 from envs.features.catalogue import DEFAULT, GROUPS, catalogue
+from envs.features.causality import first_leak
 from envs.features.panel import FeaturePanel
 from envs.features.scalers import (
     MinMaxScaler,
@@ -23,5 +24,6 @@ __all__ = [
     "StandardScaler",
     "build_features",
     "catalogue",
+    "first_leak",
     "scaler_from_dict",
 ]

@@ -20,7 +20,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @njit(cache=True, nogil=True)
-def interleave_nb(planes, tradable, start, warmup, first, largest, out):  # type: ignore[no-untyped-def]
+def interleave_nb(planes, tradable, start, warmup, first, largest, out):
     """Writes `planes [P, T, A]` to `out[:, :, first:first+P]`; NaN without history or trading.
 
     Returns the number of cells that should hold a number and do not.
@@ -86,9 +86,9 @@ def build_features(
             np.float32(FLOAT32_MAX), values,
         )  # fmt: skip
         if wrong:
-            raise ArithmeticError(
-                f"{wrong} undefined values among {', '.join(one.name for one in batch)}: prices of "
-                f"{market.name} exceed what float64 can hold"
+            raise InputError(
+                f"{market.name}: {wrong} values among {', '.join(one.name for one in batch)} "
+                "cannot be computed in float64; bring the prices to a usual size"
             )
     groups = {}
     for group in GROUPS:

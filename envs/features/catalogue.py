@@ -29,6 +29,8 @@ DEFAULT = (
     "bollinger_20",
 )
 
+_EXAMPLES = [name for family in FAMILIES.values() for name in family.examples]
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -57,9 +59,12 @@ def feature(name: str) -> Feature:
     match = re.fullmatch(r"([a-z_]+?)((?:_\d+)*)", name)
     key = match.group(1) if match else ""
     if match is None or key not in FAMILIES:
-        known = [f"{family}" for family in FAMILIES] + [*GROUPS, "all"]
-        known += [example for family in FAMILIES.values() for example in family.examples]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        # Families by the name without its numbers, examples by the whole name.
+        stem = re.sub(r"[_\d]+$", "", name)
+        near = [key for key in FAMILIES if stem and key.startswith(stem)][:2]
+        near += difflib.get_close_matches(stem, [*FAMILIES, *GROUPS, "all"], n=2, cutoff=0.7)
+        near += difflib.get_close_matches(name, _EXAMPLES, n=2, cutoff=0.6)
+        near = list(dict.fromkeys(FAMILIES[x].examples[0] if x in FAMILIES else x for x in near))
         raise InputError(
             f"unknown feature {name!r}; "
             + (f"near: {', '.join(near)}; " if near else "")

@@ -14,7 +14,7 @@ NOISE = 1e-12
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def market_return_nb(price, tradable, start, out):  # type: ignore[no-untyped-def]
+def market_return_nb(price, tradable, start, out):
     """`out[t]`: mean simple return over row t of the assets that trade and were listed."""
     n_rows, n_assets = price.shape
     out[0] = 0.0
@@ -28,7 +28,7 @@ def market_return_nb(price, tradable, start, out):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def return_rank_nb(price, tradable, start, n, out):  # type: ignore[no-untyped-def]
+def return_rank_nb(price, tradable, start, n, out):
     """Rank of the n-row return among the assets: 0 the worst, 1 the best, ties share, alone 0.5."""
     n_rows, n_assets = price.shape
     value = np.empty(n_assets)
@@ -53,7 +53,7 @@ def return_rank_nb(price, tradable, start, n, out):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def market_link_nb(price, market, n, beta, out):  # type: ignore[no-untyped-def]
+def market_link_nb(price, market, n, beta, out):
     """Correlation (or beta) of the last n returns to the market's; 0 if either stands still.
 
     Two passes. `beta` is covariance over the market's variance.
@@ -95,7 +95,7 @@ def market_link_nb(price, market, n, beta, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def breadth_nb(price, tradable, start, n, out):  # type: ignore[no-untyped-def]
+def breadth_nb(price, tradable, start, n, out):
     """Share of the trading assets whose price is above its n-row average, in [0, 1].
 
     The same number for all assets of a row; 0.5 on a row where no asset has n rows.
@@ -116,7 +116,7 @@ def breadth_nb(price, tradable, start, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def advance_decline_nb(price, tradable, start, n, out):  # type: ignore[no-untyped-def]
+def advance_decline_nb(price, tradable, start, n, out):
     """Mean over n rows of (advances - declines) / trading assets, in [-1, 1]; same for all."""
     n_rows, n_assets = price.shape
     daily = np.zeros(n_rows)

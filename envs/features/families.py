@@ -72,8 +72,9 @@ def _stochastic_d(x: Inputs, out: Plane, n: int, smooth: int, signal: int) -> No
 
 
 def _williams(x: Inputs, out: Plane, n: int) -> None:
-    ohlcv.stochastic_nb(x.high, x.low, x.close, n, out)
-    out -= np.float32(100.0)
+    raw = x.scratch()
+    ohlcv.stochastic_nb(x.high, x.low, x.close, n, raw)
+    np.subtract(raw, 100.0, out=out, casting="same_kind")
 
 
 def _calendar(name: str) -> Callable[..., None]:
@@ -84,10 +85,11 @@ def _calendar(name: str) -> Callable[..., None]:
 
 
 _CLOSE, _BAR = ("close",), ("high", "low", "close")
-_MACD_ORDER = {
-    "allowed": lambda fast, slow, signal: 1 <= fast < slow and signal >= 1,
-    "condition": "1 <= fast < slow and signal >= 1",
-}
+
+
+def _fast_before_slow(fast: int, slow: int, signal: int) -> bool:
+    return 1 <= fast < slow and signal >= 1
+
 
 _PRICE = {
     "return": Family(
@@ -130,17 +132,19 @@ _PRICE = {
     "macd": Family(
         "price", _CLOSE, ("fast", "slow", "signal"), ("macd_12_26_9",),
         "fast minus slow exponential average, over price",
-        _macd(0), lambda fast, slow, signal: slow - 1, **_MACD_ORDER,
+        _macd(0), lambda fast, slow, signal: slow - 1, _fast_before_slow, "fast < slow, all >= 1",
     ),
     "macd_signal": Family(
         "price", _CLOSE, ("fast", "slow", "signal"), ("macd_signal_12_26_9",),
         "exponential average of MACD, over price",
-        _macd(1), lambda fast, slow, signal: slow + signal - 2, **_MACD_ORDER,
+        _macd(1), lambda fast, slow, signal: slow + signal - 2,
+        _fast_before_slow, "fast < slow, all >= 1",
     ),
     "macd_hist": Family(
         "price", _CLOSE, ("fast", "slow", "signal"), ("macd_hist_12_26_9",),
         "MACD minus its signal, over price",
-        _macd(2), lambda fast, slow, signal: slow + signal - 2, **_MACD_ORDER,
+        _macd(2), lambda fast, slow, signal: slow + signal - 2,
+        _fast_before_slow, "fast < slow, all >= 1",
     ),
     "bollinger": Family(
         "price", _CLOSE, ("n",), ("bollinger_20",),

@@ -25,7 +25,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def return_nb(price, n, out):  # type: ignore[no-untyped-def]
+def return_nb(price, n, out):
     """`price[t] / price[t-n] - 1`."""
     n_rows, n_assets = price.shape
     for t in range(n, n_rows):
@@ -34,7 +34,7 @@ def return_nb(price, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def log_return_nb(price, n, out):  # type: ignore[no-untyped-def]
+def log_return_nb(price, n, out):
     """`log(price[t] / price[t-n])`."""
     n_rows, n_assets = price.shape
     for t in range(n, n_rows):
@@ -43,7 +43,7 @@ def log_return_nb(price, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def momentum_nb(price, n, skip, out):  # type: ignore[no-untyped-def]
+def momentum_nb(price, n, skip, out):
     """`price[t-skip] / price[t-n] - 1`: the return from n to `skip` rows ago."""
     n_rows, n_assets = price.shape
     for t in range(n, n_rows):
@@ -52,7 +52,7 @@ def momentum_nb(price, n, skip, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def deviation_nb(x, n, factor, out):  # type: ignore[no-untyped-def]
+def deviation_nb(x, n, factor, out):
     """Standard deviation (ddof 1) of the last n values of x, times `factor`; two passes."""
     n_rows, n_assets = x.shape
     mean = np.empty(n_assets)
@@ -73,7 +73,7 @@ def deviation_nb(x, n, factor, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def mean_nb(x, n, out):  # type: ignore[no-untyped-def]
+def mean_nb(x, n, out):
     """Mean of the last n values of x."""
     n_rows, n_assets = x.shape
     total = np.empty(n_assets)
@@ -87,7 +87,7 @@ def mean_nb(x, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def sma_ratio_nb(price, n, out):  # type: ignore[no-untyped-def]
+def sma_ratio_nb(price, n, out):
     """Price over its simple moving average, minus 1."""
     n_rows, n_assets = price.shape
     shift = np.empty(n_assets)
@@ -102,7 +102,7 @@ def sma_ratio_nb(price, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bollinger_nb(price, n, out):  # type: ignore[no-untyped-def]
+def bollinger_nb(price, n, out):
     """Distance from the moving average in half band widths: -1 lower band, 1 upper, 0 if constant.
 
     The band is two standard deviations (ddof 0) wide on either side. One pass is well conditioned
@@ -126,7 +126,7 @@ def bollinger_nb(price, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def seed_nb(price, last, n, a):  # type: ignore[no-untyped-def]
+def seed_nb(price, last, n, a):
     """Mean of the n prices of asset a up to row `last`: how each exponential average begins."""
     total = 0.0
     for k in range(n):
@@ -135,7 +135,7 @@ def seed_nb(price, last, n, a):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def ema_ratio_nb(price, start, n, out):  # type: ignore[no-untyped-def]
+def ema_ratio_nb(price, start, n, out):
     """Price over its exponential moving average, minus 1; seeded with the mean of the first n."""
     n_rows, n_assets = price.shape
     alpha = 2.0 / (n + 1.0)
@@ -153,7 +153,7 @@ def ema_ratio_nb(price, start, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def macd_nb(price, start, fast, slow, n_signal, part, out):  # type: ignore[no-untyped-def]
+def macd_nb(price, start, fast, slow, n_signal, part, out):
     """MACD (part 0), its signal (1) or histogram (2), each divided by today's price.
 
     As TA-Lib begins it: both averages start in row `slow - 1` of the asset with the mean of their
@@ -192,7 +192,7 @@ def macd_nb(price, start, fast, slow, n_signal, part, out):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rsi_nb(price, start, n, out):  # type: ignore[no-untyped-def]
+def rsi_nb(price, start, n, out):
     """Wilder's relative strength index in [0, 100]; 50 if no price has moved.
 
     The averages of gains and losses are seeded with the mean of the first n changes.

@@ -14,7 +14,7 @@ from envs.features.seasonal import published_calendar
 
 
 @njit(cache=True, nogil=True)
-def stand_still_nb(value, close, tradable, still, out):  # type: ignore[no-untyped-def]
+def stand_still_nb(value, close, tradable, still, out):
     """Copies `value`; in a halt the last close (0 where not `still`); NaN before listing."""
     n_rows, n_assets = value.shape
     last = np.full(n_assets, np.nan)

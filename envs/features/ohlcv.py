@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def atr_nb(high, low, close, start, n, out):  # type: ignore[no-untyped-def]
+def atr_nb(high, low, close, start, n, out):
     """Wilder's average true range over the close; seeded with the mean of the first n."""
     n_rows, n_assets = close.shape
     average = np.zeros(n_assets)
@@ -26,7 +26,7 @@ def atr_nb(high, low, close, start, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def stochastic_nb(high, low, close, n, out):  # type: ignore[no-untyped-def]
+def stochastic_nb(high, low, close, n, out):
     """Where the close lies in the range of the last n rows, 0 to 100; 50 if that is empty."""
     n_rows, n_assets = close.shape
     top, bottom = np.empty(n_assets), np.empty(n_assets)
@@ -48,7 +48,7 @@ def stochastic_nb(high, low, close, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def ratio_nb(numerator, denominator, out):  # type: ignore[no-untyped-def]
+def ratio_nb(numerator, denominator, out):
     """`numerator / denominator - 1` in the same row."""
     n_rows, n_assets = numerator.shape
     for t in range(n_rows):
@@ -57,7 +57,7 @@ def ratio_nb(numerator, denominator, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def high_low_range_nb(high, low, close, out):  # type: ignore[no-untyped-def]
+def high_low_range_nb(high, low, close, out):
     """`(high - low) / close`."""
     n_rows, n_assets = close.shape
     for t in range(n_rows):
@@ -66,7 +66,7 @@ def high_low_range_nb(high, low, close, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def overnight_gap_nb(open_, close, out):  # type: ignore[no-untyped-def]
+def overnight_gap_nb(open_, close, out):
     """`open[t] / close[t-1] - 1`."""
     n_rows, n_assets = close.shape
     for t in range(1, n_rows):
@@ -75,7 +75,7 @@ def overnight_gap_nb(open_, close, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def obv_nb(close, volume, n, out):  # type: ignore[no-untyped-def]
+def obv_nb(close, volume, n, out):
     """Change of on-balance volume over n rows per unit of volume traded in them, in [-1, 1].
 
     The cumulative sum itself has no scale and never forgets; its change over n rows has both
@@ -97,7 +97,7 @@ def obv_nb(close, volume, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def volume_ratio_nb(volume, n, out):  # type: ignore[no-untyped-def]
+def volume_ratio_nb(volume, n, out):
     """Volume over its mean of the last n rows, minus 1; 0 if nothing traded in them."""
     n_rows, n_assets = volume.shape
     total = np.empty(n_assets)
@@ -111,7 +111,7 @@ def volume_ratio_nb(volume, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def volume_roc_nb(volume, n, out):  # type: ignore[no-untyped-def]
+def volume_roc_nb(volume, n, out):
     """`volume[t] / volume[t-n] - 1`; 0 where nothing traded n rows ago."""
     n_rows, n_assets = volume.shape
     for t in range(n, n_rows):
@@ -121,7 +121,7 @@ def volume_roc_nb(volume, n, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def vwap_ratio_nb(high, low, close, volume, n, out):  # type: ignore[no-untyped-def]
+def vwap_ratio_nb(high, low, close, volume, n, out):
     """Close over the volume-weighted average of (high + low + close) / 3, minus 1.
 
     0 if nothing traded in the n rows.

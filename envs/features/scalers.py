@@ -198,7 +198,7 @@ class MinMaxScaler(FittedScaler):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rolling_score_nb(values, window, smallest, clip, out):  # type: ignore[no-untyped-def]
+def rolling_score_nb(values, window, smallest, clip, out):
     """`(x - mean) / deviation` (ddof 0) of the last `window` rows, recomputed for each row."""
     n_rows, n_columns = values.shape
     count, mean, square = np.empty(n_columns), np.empty(n_columns), np.empty(n_columns)
