@@ -34,6 +34,64 @@ def test_every_indicator_equals_its_slow_twin(entry):
     values = build_features(LATE, [entry.name]).values[:, :, 0]
     for asset, listing in ((0, 0), (2, 60)):
         bars = twin.Bars(*(getattr(LATE, f)[listing:, asset].tolist() for f in FIELDS))
+        expected = twin.of_one_asset(entry.name, bars, LATE.periods_per_year)
+        # The twin's first value, not the catalogue's claim, says what the warm-up is.
+        assert next(i for i, x in enumerate(expected) if x is not None) == entry.warmup
+        expected = np.array([np.nan] * listing + [np.nan if x is None else x for x in expected])
+        np.testing.assert_allclose(values[:, asset], expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in catalogue() if e.group == "cross"], ids=lambda e: e.name
+)
+def test_every_cross_sectional_feature_equals_its_slow_twin(entry):
+    values = build_features(LATE, [entry.name]).values[:, :, 0]
+    close = [[None if np.isnan(x) else x for x in row] for row in LATE.close.tolist()]
+    rows = sorted({0, 1, *range(55, 130, 3), entry.warmup - 1, entry.warmup, 300, 419} - {-1})
+    for asset in (0, 2):
+        expected = [twin.of_all_assets(entry.name, close, t, asset) for t in rows]
+        expected = np.array([np.nan if x is None else x for x in expected])
+        np.testing.assert_allclose(values[rows, asset], expected, **CLOSE)
+    assert np.isnan(values[entry.warmup - 1, 0]) and np.isfinite(values[entry.warmup, 0])
+
+
+# ------------------------------------------------------------------ TA-Lib
+def test_price_indicators_equal_talib_on_real_prices():
+    market = sp500().select(["AAPL", "JPM", "XOM"])
+    for a in range(market.n_assets):
+        x = np.ascontiguousarray(market.close[:, a])
+        macd = talib.MACD(x, 12, 26, 9)
+        upper, middle, _ = talib.BBANDS(x, 20, 2, 2, 0)
+        expected = {
+            "return_5": talib.ROCP(x, 5),
+            "sma_ratio_50": x / talib.SMA(x, 50) - 1,
+            "ema_ratio_26": x / talib.EMA(x, 26) - 1,
+            "momentum_252_21": np.r_[[np.nan] * 21, talib.ROCP(x, 231)[:-21]],
+            "rsi_14": talib.RSI(x, 14),
+            "macd_signal_12_26_9": macd[1] / x,
+            "macd_hist_12_26_9": macd[2] / x,
+            "bollinger_20": (x - middle) / (upper - middle),
+            # TA-Lib's deviation has ddof 0.
+            "volatility_21": np.r_[np.nan, talib.STDDEV(np.diff(np.log(x)), 21)]
+            * np.sqrt(252 * 21 / 20),
+        }
+        # TA-Lib hides MACD until its signal begins.
+        panel = build_features(market, [*expected, "macd_12_26_9"])
+        for name, right in expected.items():
+            values = panel.values[:, a, panel.names.index(name)]
+            assert np.array_equal(np.isnan(values), np.isnan(right)), name
+            np.testing.assert_allclose(values, right, rtol=2e-5, atol=1e-7, err_msg=name)
+        line = panel.values[33:, a, panel.names.index("macd_12_26_9")]
+        np.testing.assert_allclose(line, (macd[0] / x)[33:], rtol=2e-5, atol=1e-7)
+
+
+def test_bar_indicators_equal_talib():
+    market = synthetic(n_rows=2000, n_assets=3, seed=8, ohlcv=True)
+    for a in range(market.n_assets):
+        h, low, c, v = (
+            np.ascontiguousarray(getattr(market, f)[:, a])
+            for f in ("high", "low", "close", "volume")
+        )
         k, d = talib.STOCH(h, low, c, 14, 3, 0, 3, 0)
         balance = talib.OBV(c, v)
         change = np.r_[[np.nan] * 20, balance[20:] - balance[:-20]]
