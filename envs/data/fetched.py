@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from envs.data.market_data import MarketData
-from envs.data.packaged import narrow, read_csv
+from envs.data.packaged import narrow
 from envs.data.store import cache_folder, load_extra, load_panel
 from envs.errors import InputError
 
@@ -29,7 +29,7 @@ OLPS_SETS = {
 }
 COINS = ("BTC", "ETH", "LTC", "EOS", "XRP")
 BAR_MINUTES = 30
-# Name of the panel, its archived file, what it holds.
+# Name of the panel, its content, arrays to keep beside it.
 Panel = tuple[str, MarketData, dict[str, np.ndarray[Any, Any]]]
 
 
@@ -98,7 +98,7 @@ def futures(
     """
     market = replace(_stored("futures", "futures"), periods_per_year=periods_per_year)
     if groups:
-        of_symbol = load_extra(cache_folder() / "futures.h5", "futures", "groups").astype(str)
+        of_symbol = load_extra(cache_folder() / "futures.h5", "futures", "groups")
         unknown = sorted(set(groups) - set(of_symbol))
         if unknown:
             known = ", ".join(dict.fromkeys(of_symbol))
@@ -121,9 +121,11 @@ def _stored(source: str, panel: str) -> MarketData:
 # ------------------------------------------------------------------ from archived files to panels
 def build_olps(files: Mapping[str, Path]) -> Iterator[Panel]:
     """`files`: set name + ".csv" -> path; cumulated prices without their first row of ones."""
+    import pandas as pd
+
     for name, what in OLPS_SETS.items():
         # Padding: the header of tse.csv goes on after its last column.
-        table = read_csv(files[f"{name}.csv"]).dropna(axis=1, how="all").to_numpy(np.float64)
+        table = pd.read_csv(files[f"{name}.csv"]).dropna(axis=1, how="all").to_numpy(np.float64)
         # The row of ones is left out of the files; without it the first day's return is lost.
         close = np.vstack([np.ones(table.shape[1]), table])
         notes = (
@@ -145,8 +147,10 @@ def build_olps(files: Mapping[str, Path]) -> Iterator[Panel]:
 
 def build_crypto(files: Mapping[str, Path]) -> Iterator[Panel]:
     """`files`: coin + ".csv" -> path."""
+    import pandas as pd
+
     tables = {
-        coin: read_csv(files[f"{coin}.csv"], index_col="Date", parse_dates=["Date"])
+        coin: pd.read_csv(files[f"{coin}.csv"], index_col="Date", parse_dates=["Date"])
         for coin in COINS
     }
     common: Any = tables["BTC"].index
@@ -177,9 +181,11 @@ def build_crypto(files: Mapping[str, Path]) -> Iterator[Panel]:
 
 def build_futures(files: Mapping[str, Path]) -> Iterator[Panel]:
     """`files`: the dollar returns, the cost schedule and the description of the 84 contracts."""
-    returns = read_csv(files["tf_system_data_usd_returns.csv"], index_col=0, parse_dates=[0])
-    costs = read_csv(files["tf_system_data_volume_costs.csv"], index_col=0, parse_dates=[0])
-    about = read_csv(files["tf_system_data_descriptive_df.csv"], index_col="ticker")
+    import pandas as pd
+
+    returns = pd.read_csv(files["tf_system_data_usd_returns.csv"], index_col=0, parse_dates=[0])
+    costs = pd.read_csv(files["tf_system_data_volume_costs.csv"], index_col=0, parse_dates=[0])
+    about = pd.read_csv(files["tf_system_data_descriptive_df.csv"], index_col="ticker")
     growth = 1.0 + returns.to_numpy(np.float64)
     listed = np.isfinite(growth)
     first = listed.argmax(axis=0) - 1

@@ -177,8 +177,8 @@ def _close_gaps(
     notes = []
     if gap.any():
         notes.append(
-            f"Prices missing inside a series and carried over from the row before: {int(gap.sum())}; "
-            "those cells are not tradable."
+            f"{int(gap.sum())} price(s) missing inside a series and carried over from the row "
+            "before; those cells are not tradable."
         )
     for mask, what in ((first > 0, "begins after"), (last < n_rows - 1, "ends before")):
         names = [name for name, hit in zip(sheet.names, mask, strict=True) if hit]

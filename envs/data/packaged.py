@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def package_file(package: str, *parts: str, remedy: str) -> Path:
@@ -31,13 +27,6 @@ def package_file(package: str, *parts: str, remedy: str) -> Path:
     if not path.is_file():
         raise InputError(f"{path} is missing from the installed package {package}; {remedy}")
     return path
-
-
-def read_csv(path: Path, **options: object) -> pd.DataFrame:
-    """`pandas.read_csv` with correctly rounded numbers: every machine reads the same bits."""
-    import pandas as pd
-
-    return pd.read_csv(path, float_precision="round_trip", **options)  # type: ignore[call-overload]
 
 
 def narrow(

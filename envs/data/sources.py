@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.data.cash import ARCH_REMEDY, us_bill_rate
 from envs.data.market_data import Float, MarketData
-from envs.data.packaged import narrow, package_file, read_csv
+from envs.data.packaged import narrow, package_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,8 +98,10 @@ def ohlcv(
     listed from 2004-08-19, FB from 2012-05-18; before, they are not tradable. Arguments and errors
     as `sp500`.
     """
+    import pandas as pd
+
     path = package_file("bokeh_sampledata", "_data", "stocks.csv.gz", remedy=BOKEH_REMEDY)
-    table = read_csv(path, parse_dates=["Date"])
+    table = pd.read_csv(path, parse_dates=["Date"])
     ratio = table["Adj Close"] / table["Close"]
     adjusted = {
         "open": table["Open"] * ratio,
@@ -142,8 +144,10 @@ def index_ohlcv(
 
     From the files inside arch; symbols are SP500 and NASDAQ. Arguments and errors as `sp500`.
     """
+    import pandas as pd
+
     tables = {
-        symbol: read_csv(
+        symbol: pd.read_csv(
             package_file("arch", "data", file, f"{file}.csv.gz", remedy=ARCH_REMEDY),
             parse_dates=["Date"],
             date_format="%m/%d/%Y",
@@ -177,8 +181,10 @@ def index_ohlcv(
 
 
 def _skfolio(file: str) -> pd.DataFrame:
+    import pandas as pd
+
     path: Path = package_file("skfolio", "datasets", "data", file, remedy=SKFOLIO_REMEDY)
-    return read_csv(path, index_col="Date", parse_dates=["Date"])
+    return pd.read_csv(path, index_col="Date", parse_dates=["Date"])
 
 
 def _closes(

@@ -89,7 +89,8 @@ def load_extra(path: str | Path, name: str, key: str) -> NDArray[Any]:
         group = file[_panel_name(file, path, name)]
         if key not in group.get("extra", {}):
             raise InputError(f"{path}, panel {name}: holds no {key!r}; fetch the data again")
-        return group["extra"][key][...]
+        value = group["extra"][key]
+        return (value.asstr() if value.dtype.kind == "O" else value)[...]
 
 
 def append_rows(path: str | Path, name: str, market: MarketData) -> None:

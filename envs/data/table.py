@@ -20,7 +20,7 @@ from envs.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-DATE_NAMES = ("date", "datetime", "timestamp", "time", "day", "index")
+DATE_NAMES = ("date", "datetime", "timestamp", "time")
 SYMBOL_NAMES = ("symbol", "ticker", "tic", "asset", "instrument", "code")
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
 DELIMITERS = ",;\t|"
@@ -116,8 +116,8 @@ class Table:
             raise self.error(
                 row,
                 column,
-                f"{text!r} is not a date of the form 2020-04-03 or 2020-04-03 16:00; write dates year "
-                "first (03/04/2020 can mean two days)",
+                f"{text!r} is not a date of the form 2020-04-03 or 2020-04-03 16:00; write the "
+                "year first (03/04/2020 can mean two days)",
             )
         return stamps.to_numpy(dtype="datetime64[ns]")
 
@@ -151,6 +151,7 @@ def _read_parquet(path: Path) -> Table:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
     if not isinstance(frame.index, pd.RangeIndex):
+        frame.index.name = frame.index.name or "date"
         frame = frame.reset_index()
     frame.columns = [str(column).strip() for column in frame.columns]
     _check_header(path, list(frame.columns), "the file")
@@ -209,7 +210,6 @@ def _read_csv(path: Path) -> Table:
         keep_default_na=False,
         na_values={name: MISSING for name in header if name not in textual},
         skipinitialspace=True,
-        float_precision="round_trip",
         low_memory=False,
     )
     return Table(path, frame, np.array(rows))
