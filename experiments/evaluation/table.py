@@ -25,7 +25,7 @@ ACRONYMS = {"ppo", "ddpg", "sac", "td3", "a2c", "dqn"}
 def label(name: str) -> str:
     """A strategy's name for people: `equal_weight` -> `Equal weight`, `ppo` -> `PPO`."""
     head, _, rest = name.partition("_")
-    words = rest.replace("_", " ")
+    words = rest.replace("_", " ").replace("sharpe", "Sharpe")
     head = head.upper() if head.lower() in ACRONYMS else head[:1].upper() + head[1:]
     return f"{head} {words}".strip()
 

@@ -11,6 +11,8 @@ from experiments.evaluation.metrics import Float
 from experiments.evaluation.table import label
 from experiments.reports.style import Line, spread_labels
 
+BINS = 300
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -23,12 +25,28 @@ def plot_seeds(
     look: dict[str, Any] = {"color": line.colour, "linestyle": line.dash, "zorder": line.order}
     if len(paths) > 1:
         for dates, y in paths:
-            ax.plot(dates, y, **look | {"linewidth": 0.7, "alpha": 0.45})
+            ax.plot(*_thinned(dates, y), **look, linewidth=0.7, alpha=0.45)
     # Beyond the end of the shortest run (a ruin) a mean over seeds would change its members.
     rows = min(len(y) for _, y in paths)
     stack = np.stack([y[:rows] for _, y in paths])
     mean = np.exp(np.log(stack).mean(axis=0)) if geometric else stack.mean(axis=0)
-    ax.plot(paths[0][0][:rows], mean, **look, linewidth=line.width)
+    ax.plot(*_thinned(paths[0][0][:rows], mean), **look, linewidth=line.width)
+
+
+def _thinned(dates: Any, y: Float) -> tuple[Any, Float]:
+    """Lowest and highest point of each of a few hundred bins: what the eye sees, in fewer bytes."""
+    rows = -(-len(y) // BINS)
+    if rows <= 2:
+        return dates, y
+    keep = {0, len(y) - 1}
+    for start in range(0, len(y), rows):
+        part = y[start : start + rows]
+        if np.isfinite(part).all():
+            keep |= {start + int(part.argmin()), start + int(part.argmax())}
+        else:
+            keep |= set(range(start, start + len(part)))
+    index = np.array(sorted(keep))
+    return dates[index], y[index]
 
 
 def set_margins(
@@ -61,13 +79,25 @@ def log_axis(ax: Axes, low: float, high: float) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
 
 
-def date_axis(ax: Axes, narrow: bool) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=3, maxticks=5 if narrow else 9)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    ax.margins(x=0.005)
+def date_axis(ax: Axes, dates: Any, narrow: bool) -> None:
+    """Ticks at round months or years of `dates`; January carries the year."""
+    for shared in ax.figure.axes:
+        shared.margins(x=0.005)
+    room = 4 if narrow else 9
+    first, last = (d.astype("datetime64[M]").astype(int) for d in (dates[0], dates[-1]))
+    if last - first < 3:
+        days = np.arange(dates[0].astype("datetime64[D]"), dates[-1].astype("datetime64[D]") + 1)
+        ticks = days[:: -(-len(days) // room)]
+        ax.set_xticks(ticks, [f"{t.item().day} {t.item():%b}" for t in ticks])
+        return
+    step = next((m for m in (1, 2, 3, 6, 12, 24, 36, 60, 120) if (last - first) / m <= room), 240)
+    months = np.arange(-(-(first + 1) // step) * step, last + 1, step)
+    ticks = months.astype("datetime64[M]")
+    texts = [
+        f"{t.item():%Y}" if m % 12 == 0 else f"{t.item():%b %Y}" if i == 0 else f"{t.item():%b}"
+        for i, (t, m) in enumerate(zip(ticks, months, strict=True))
+    ]
+    ax.set_xticks(ticks.astype("datetime64[D]"), texts)
 
 
 def thousands(x: float, _: int) -> str:
@@ -114,11 +144,16 @@ def short_label(name: str) -> str:
     return short.get(name) or label(name)
 
 
-def shared_legend(fig: Figure, lines: Mapping[str, Line], columns: int) -> None:
+def shared_legend(
+    fig: Figure, lines: Mapping[str, Line], ends: Sequence[tuple[str, float, str]], columns: int
+) -> None:
+    """A legend below the figure, for widths that leave no room beside the lines."""
     from matplotlib.lines import Line2D
 
     handles = []
-    for name, line in lines.items():
+    for name, _, text in ends:
+        line = lines[name]
         look: dict[str, Any] = {"color": line.colour, "linestyle": line.dash}
-        handles.append(Line2D([], [], **look, linewidth=line.width, label=short_label(name)))
+        words = f"{short_label(name)} {text}".rstrip()
+        handles.append(Line2D([], [], **look, linewidth=line.width, label=words))
     fig.legend(handles=handles, loc="lower center", ncols=columns, handlelength=1.8)

@@ -49,6 +49,12 @@ class Run:
     def lines(self) -> dict[str, style.Line]:
         return style.lines(self.roles)
 
+    @property
+    def dates(self) -> Any:
+        """Those of the longest run."""
+        runs = (t for name in self.roles for t in self.trajectories[name])
+        return max(runs, key=lambda t: len(t.dates)).dates
+
     def focus(self) -> list[str]:
         """The strategies shown in detail: the agents, or else the baseline that grew fastest."""
         agents = self.evidence.of_role("agent")
@@ -85,9 +91,9 @@ def wealth(run: Run, fig: Figure, narrow: bool) -> None:
     top.set_title("Wealth, start = 1 (log scale)")
     below.set_title("Drawdown, %")
     below.set_ylim(top=0)
-    date_axis(below, narrow)
+    date_axis(below, run.dates, narrow)
     if narrow:
-        shared_legend(fig, run.lines, 2)
+        shared_legend(fig, run.lines, ends, 2)
     else:
         end_labels(top, run.lines, ends)
 
@@ -110,9 +116,9 @@ def rolling_sharpe(run: Run, fig: Figure, narrow: bool) -> None:
             finite = [r[-1] for _, r in paths if np.isfinite(r[-1])]
             ends.append((name, float(np.mean(finite)) if finite else 0.0, ""))
     ax.set_title(f"Sharpe ratio of the last {rows} steps")
-    date_axis(ax, narrow)
+    date_axis(ax, run.dates[rows - 1 :], narrow)
     if narrow:
-        shared_legend(fig, run.lines, 2)
+        shared_legend(fig, run.lines, ends, 2)
     else:
         end_labels(ax, run.lines, ends)
 
@@ -152,7 +158,7 @@ def differences(run: Run, fig: Figure, narrow: bool) -> None:
         ax.set_ylim(len(others) - 0.4, -0.6)
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.08)
-    fig.text(0.5, 8 / (fig.get_figheight() * 72), "← baseline ahead      agent ahead →",
+    fig.text(0.5, 8 / (fig.get_figheight() * 72), "← baseline ahead\u2003\u2003agent ahead →",
              ha="center", color=style.MUTED)  # fmt: skip
 
 
@@ -194,7 +200,7 @@ def weights(run: Run, fig: Figure, narrow: bool) -> None:
                       handlelength=1, handleheight=1)  # fmt: skip
     if narrow:
         fig.legend(handles, texts, loc="lower center", ncols=3, handlelength=1, handleheight=1)
-    date_axis(axes[-1], narrow)
+    date_axis(axes[-1], run.dates, narrow)
 
 
 def trading(run: Run, fig: Figure, narrow: bool) -> None:
@@ -213,11 +219,17 @@ def trading(run: Run, fig: Figure, narrow: bool) -> None:
     axes[0].set_title("Active share against 1/N, %")
     axes[1].set_title(f"Turnover a step, % of value (mean of {TURNOVER_ROWS} steps)")
     axes[2].set_title("Costs paid so far, % of value")
+    # The first purchase is not what a strategy trades from day to day: it leaves the panel.
+    later = [_turnover(t)[TURNOVER_ROWS:] for n, r in run.roles.items() if r != "benchmark"
+             for t in run.trajectories[n]]  # fmt: skip
+    top = max((float(x.max()) for x in later if len(x)), default=0.0)
     for ax in axes:
         ax.set_ylim(bottom=0)
-    date_axis(axes[-1], narrow)
+    if top > 0:
+        axes[1].set_ylim(0, 1.15 * top)
+    date_axis(axes[-1], run.dates, narrow)
     if narrow:
-        shared_legend(fig, run.lines, 2)
+        shared_legend(fig, run.lines, ends, 2)
     else:
         end_labels(axes[2], run.lines, ends)
 

@@ -88,12 +88,17 @@ def _details(title: str, text: str) -> str:
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
 
 
+def _text(text: str) -> str:
+    """Escaped, with numbers kept beside their percent signs."""
+    return escape(text).replace(" %", "&nbsp;%")
+
+
 def _header(run: Run, title: str, provenance: Mapping[str, Any]) -> str:
     w = run.evidence.window
     where = f"Test window {w['first']} to {w['last']}, {w['steps']:,} steps, after costs"
     if provenance.get("data"):
         where = f"{escape(str(provenance['data']))} · {where}"
-    sentences = "".join(f"<p>{escape(s)}</p>" for s in headline(run.evidence))
+    sentences = "".join(f"<p>{_text(s)}</p>" for s in headline(run.evidence))
     cards = "".join(_card(run, name) for name in run.focus())
     return (
         f'<header><p class="where">{where}</p><h1>{escape(title)}</h1>'
@@ -131,8 +136,8 @@ def _performance(run: Run) -> str:
     parts = [
         tables.metrics_html(run),
         f'<p class="note">Small print: {level} intervals from a stationary bootstrap of dates '
-        f"({b['replications']:,} resampled histories, blocks of {b['mean_block']} steps on average, "
-        "the same dates for every strategy and seed). They hold what the luck of the days could "
+        f"({b['replications']:,} resampled histories, blocks of {b['mean_block']} steps on "
+        "average, the same dates for every strategy and seed). They hold what the luck of the days could "
         "have changed; the rows of the seeds show what the luck of training did. Bold is the best "
         "figure of a column. Maximum drawdown and Calmar depend on the order of the days, which "
         "resampling changes: their intervals describe reshuffled histories.</p>",
@@ -140,6 +145,8 @@ def _performance(run: Run) -> str:
     if evidence.differences:
         others = len(evidence.strategies) - len(evidence.of_role("agent"))
         heights = (70 + 30 * others + 24, 2 * (52 + 26 * others) + 60)
+        pairs = len({(d.agent, d.baseline) for d in evidence.differences})
+        one_in = f"{1 / (1 - b['level']):.0f}"
         parts += [
             "<h3>Agent less baseline</h3>",
             figure_html(
@@ -148,13 +155,13 @@ def _performance(run: Run) -> str:
                 heights,
                 "Difference of each agent from each baseline in growth and Sharpe ratio, with "
                 "intervals; the table that follows holds the numbers.",
-                "Dot: the difference on the days as they came. Bar: its interval. A hollow dot means "
-                "that the interval contains zero.",
+                "Dot: the difference on the days as they came. Bar: its interval. Hollow dot: the "
+                "interval contains zero.",
             ),
             tables.differences_html(run),
-            f'<p class="note">{len(evidence.differences)} differences are shown; of intervals at '
-            f"{level}, about one in {1 / (1 - b['level']):.0f} misses the truth by chance alone, so "
-            "a single one that excludes zero proves little.</p>",
+            f'<p class="note">{pairs} pair{"s" if pairs > 1 else ""} compared; of intervals at {level}, about one in '
+            f"{one_in} misses the truth by chance alone, so a single one that excludes zero proves "
+            "little.</p>",
         ]
     notes = evidence.notes + undefined_notes(evidence)
     if notes:
@@ -166,7 +173,7 @@ def _performance(run: Run) -> str:
 def _figures(run: Run) -> str:
     names = ", ".join(label(n) for n in run.focus())
     rows = figures.rolling_rows(run)
-    several = any(len(run.trajectories[n]) > 1 for n in run.trajectories)
+    several = any(len(run.trajectories[n]) > 1 for n in run.roles)
     thin = " Thin lines are the seeds, the bold line is their mean." if several else ""
     ruin = any(any(s.ruined) for s in run.evidence.strategies.values())
     end = " A mean over seeds ends where a ruined run ends." if ruin else ""
@@ -182,7 +189,7 @@ def _figures(run: Run) -> str:
             partial(figures.wealth, run),
             (560, 590),
             f"Wealth of every strategy on a logarithmic axis, and drawdown. {_wealth_text(run)}",
-            f"Numbers at the right are final wealth.{geometric}{end}{bench} Drawdown is shown for "
+            f"Beside the names: final wealth.{geometric}{end}{bench} Drawdown is shown for "
             f"{names} and equal weight.",
         )
     ]
@@ -193,7 +200,8 @@ def _figures(run: Run) -> str:
                 partial(figures.rolling_sharpe, run),
                 (340, 400),
                 f"Sharpe ratio of the last {rows} steps of every strategy over time.",
-                f"In excess of cash, annualised.{thin} Neighbouring points share most of their days.",
+                f"In excess of cash, annualised.{thin} Neighbouring points share most of their "
+                "days.",
             )
         )
     else:
@@ -206,8 +214,8 @@ def _figures(run: Run) -> str:
             partial(figures.weights, run),
             (30 + 270 * count, 130 + 210 * count),
             f"Portfolio weights over time of {names}, as stacked areas.",
-            f"Weights just after each trade, {seeds}; means of a few steps where the window is long. "
-            "The assets with the largest weights are named, the others drawn together.",
+            f"Weights just after each trade, {seeds}; means of a few steps where the window is "
+            "long. The assets with the largest weights are named, the others drawn together.",
         )
     )
     parts.append(
@@ -216,8 +224,8 @@ def _figures(run: Run) -> str:
             partial(figures.trading, run),
             (600, 690),
             "Active share, turnover and cumulative costs of every strategy over time.",
-            "Turnover counts buys and sells, so that replacing everything is 200 %. An active share "
-            f"of 0 is 1/N.{thin}",
+            "Turnover counts buys and sells, so that replacing everything is 200 %; the first "
+            f"purchase runs off the panel. An active share of 0 is 1/N.{thin}",
         )
     )
     return _section("paths", "How it got there", *parts)
@@ -249,8 +257,8 @@ def _learning(run: Run, curves: Curves) -> str:
         partial(figures.learning, curves, run),
         (50 + 210 * len(panels), 60 + 190 * len(panels)),
         f"Learning curves by environment steps: {', '.join(p.replace('_', ' ') for p in panels)}.",
-        "One line a seed. The checkpoint that is tested was chosen by its validation score; the test "
-        "window had no say.",
+        "One line a seed. The checkpoint that is tested was chosen by its validation score; the "
+        "test window had no say.",
     )
     return _section("learning", "How it learned", figure)
 
@@ -266,8 +274,8 @@ def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[A
 
 def _limits(evidence: Evidence, notes: Sequence[str]) -> str:
     own = (
-        f"One test window of {evidence.window['steps']:,} steps is one draw of history: the intervals "
-        "assume that days to come are like these.",
+        f"One test window of {evidence.window['steps']:,} steps is one draw of history: the "
+        "intervals assume that days to come are like these.",
         "The portfolio is assumed too small to move prices, and every order to be filled at the "
         "stated execution price.",
     )

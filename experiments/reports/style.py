@@ -147,9 +147,14 @@ def _svg(figure: Figure, key: str, alt: str) -> str:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]+"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]+"', r"\1", text, count=1)
-    text = text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
     text = re.sub(r"\n\s*", "\n", text)
-    return re.sub(r"\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", text)
+    # A tenth of a pixel is enough for coordinates; numbers in print, between tags, stay as they are.
+    text = re.sub(r"<[^>]*>", _shorter, text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+
+
+def _shorter(tag: re.Match[str]) -> str:
+    return re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", tag[0])
 
 
 def spread_labels(positions: Iterable[float], gap: float, low: float, high: float) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.evaluation.evidence import BENCHMARK, Difference, Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label, spread_text
+from experiments.evaluation.table import label
 
 REFERENCE = "equal_weight"
 CAGR = BY_NAME["cagr"]
@@ -12,8 +12,7 @@ CAGR = BY_NAME["cagr"]
 
 def headline(evidence: Evidence) -> list[str]:
     """One sentence or two for each agent, then who came first; plain text."""
-    level = f"{evidence.bootstrap['level'] * 100:g} %"
-    sentences = [_agent(evidence, name, level) for name in evidence.of_role("agent")]
+    sentences = [_agent(evidence, name) for name in evidence.of_role("agent")]
     if not sentences:
         count = len(evidence.of_role("baseline"))
         sentences.append(
@@ -43,38 +42,38 @@ def difference_text(d: Difference) -> str:
     return f"{value} percentage points a year{' ' + interval if interval else ''}: {verdict}"
 
 
-def _agent(evidence: Evidence, name: str, level: str) -> str:
+def _agent(evidence: Evidence, name: str) -> str:
     strategy = evidence.strategies[name]
     growth = strategy.metrics["cagr"]
     verb = "lost" if (growth.value or 0.0) < 0 else "earned"
     amount = CAGR.text(None if growth.value is None else abs(growth.value))
-    seeds = len(strategy.seeds)
-    detail = [f"{level} interval {CAGR.interval(growth.low, growth.high)}"]
-    if growth.low is None:
-        detail = []
-    if seeds > 1:
-        detail.insert(0, f"mean of {seeds} seeds, {spread_text(growth, CAGR)}")
-    else:
-        detail.append("one seed: no spread")
-    text = f"{label(name)} {verb} {amount} a year after costs on days it had not seen"
-    text += f" ({'; '.join(detail)})."
-    if any(strategy.ruined):
-        text += f" It was ruined in {sum(strategy.ruined)} of {seeds} seeds."
+    text = f"{label(name)} {verb} {amount} a year after costs, on days it had not seen"
+    if growth.low is not None:
+        level = f"{evidence.bootstrap['level'] * 100:g} %"
+        text += f" ({level} interval {CAGR.interval(growth.low, growth.high)})"
+    text += "."
     d = versus(evidence, name)
     if d is not None:
         text += f" Difference to {label(d.baseline).lower()}: {difference_text(d)}."
-    baselines = evidence.of_role("baseline")
     verdicts = [
         pair.verdict
-        for b in baselines
-        if (pair := evidence.difference(name, b, "cagr")) is not None
+        for other in evidence.of_role("baseline")
+        if (pair := evidence.difference(name, other, "cagr")) is not None
     ]
     if len(verdicts) > 1:
-        better, worse = verdicts.count("better"), verdicts.count("worse")
+        better, worse = (verdicts.count(v) or "none" for v in ("better", "worse"))
         text += (
-            f" Of {len(verdicts)} baselines it grew distinguishably faster than {better} and slower "
-            f"than {worse}."
+            f" Of {len(verdicts)} baselines it grew distinguishably faster than {better} and "
+            f"distinguishably slower than {worse}."
         )
+    seeds = len(strategy.seeds)
+    if growth.spread is not None:
+        low, high, _ = (CAGR.text(x) for x in growth.spread)
+        text += f" Its {seeds} seeds earned {low} to {high}."
+    elif seeds == 1:
+        text += " One seed was trained, so how much training luck matters is not known."
+    if any(strategy.ruined):
+        text += f" It was ruined in {sum(strategy.ruined)} of {seeds} seeds."
     return text
 
 
@@ -94,8 +93,7 @@ def _first(evidence: Evidence) -> str:
         return ""
     parts = []
     if "cagr" in ranked:
-        parts.append(f"grew fastest: {ranked['cagr']}")
+        parts.append(f"highest CAGR: {ranked['cagr']}")
     if "sharpe" in ranked:
         parts.append(f"highest Sharpe ratio: {ranked['sharpe']}")
-    text = "; ".join(parts)
-    return f"Of all strategies, {text}."
+    return f"Of all strategies: {'; '.join(parts)}."

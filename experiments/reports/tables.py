@@ -11,9 +11,15 @@ import numpy as np
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME, METRICS
-from experiments.evaluation.table import label
+from experiments.evaluation.table import COLUMNS, label
 from experiments.reports.figures import Run
 
+# Of these the table shows intervals; those of all measures are in metrics.json.
+INTERVALS = ("cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "cvar")
+HEADS = COLUMNS | {
+    "volatility": "Vol. %", "calmar": "Calmar", "cvar": "CVaR %", "hit_rate": "Hit %",
+    "turnover": "Turn­over ×/y",
+}  # fmt: skip
 SHOWN = (
     "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "cvar", "hit_rate",
     "turnover", "cost", "active_share",
@@ -41,7 +47,7 @@ def metrics_html(run: Run) -> str:
     evidence = run.evidence
     best = {key: _best(evidence, key) for key in SHOWN}
     head = "".join(
-        f'<th scope="col" title="{escape(BY_NAME[k].meaning)}">{escape(BY_NAME[k].label)}</th>'
+        f'<th scope="col" title="{escape(BY_NAME[k].meaning)}">{escape(HEADS[k])}</th>'
         for k in SHOWN
     )
     rows = []
@@ -50,12 +56,12 @@ def metrics_html(run: Run) -> str:
         for key in SHOWN:
             metric, e = BY_NAME[key], strategy.metrics[key]
             title = f' title="{escape(e.reason)}"' if e.reason else ""
-            text = escape(metric.text(e.value))
+            text = escape(metric.text(e.value, suffix=False))
             if e.value is None:
                 text = '<span class="none">n/a</span>'
             elif name in best[key]:
                 text = f"<b>{text}</b>"
-            interval = metric.interval(e.low, e.high)
+            interval = metric.interval(e.low, e.high) if key in INTERVALS else ""
             small = f"<small>{escape(interval)}</small>" if interval else ""
             cells.append(f"<td{title}>{text}{small}</td>")
         note = _row_note(strategy.role, strategy.seeds, strategy.ruined)
@@ -81,12 +87,12 @@ def _seed_rows(evidence: Evidence, name: str) -> list[str]:
     strategy = evidence.strategies[name]
     rows = []
     for k, seed in enumerate(strategy.seeds):
-        values = (BY_NAME[key].text(strategy.metrics[key].seeds[k]) for key in SHOWN)
+        values = (BY_NAME[key].text(strategy.metrics[key].seeds[k], suffix=False) for key in SHOWN)
         text = f"seed {seed}" + (", ruined" if strategy.ruined[k] else "")
         rows.append(_row("seed", text, values))
     spreads = (strategy.metrics[key].spread for key in SHOWN)
     cells = (
-        "n/a" if spread is None else BY_NAME[key].text(spread[2])
+        "n/a" if spread is None else BY_NAME[key].text(spread[2], suffix=False)
         for key, spread in zip(SHOWN, spreads, strict=True)
     )
     rows.append(_row("seed", "sd over seeds", cells))
@@ -146,7 +152,8 @@ def differences_html(run: Run) -> str:
         "Pair", "CAGR, points", "Log return, points", "Sharpe", "Ahead when resampled",
         "Seeds ahead", "Growth is",
     )  # fmt: skip
-    head = "".join(f'<th scope="col">{t}</th>' for t in titles)
+    head = "".join(f'<th scope="col">{t}</th>' for t in titles[:-1])
+    head += f'<th scope="col" class="verdict">{titles[-1]}</th>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return scroll_box(table, "Agent less baseline")
 
