@@ -287,9 +287,10 @@ def _rewrite(path: Path, write: Callable[[h5py.File | None, h5py.File], None]) -
                 _sync(path.parent)
             finally:
                 temporary.unlink(missing_ok=True)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to"
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder that you may "
+            "write to and that has space"
         ) from error
 
 
