@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ _FIRST_YEAR, _LAST_YEAR = "1900-01-01", "2199-12-31"
 _ONE = np.timedelta64(1, "D")
 
 
+@cache
 def published_calendar(exchange: str) -> np.busdaycalendar:
     """Weekdays and scheduled holidays of an exchange, without its unscheduled closures.
 
