@@ -157,6 +157,8 @@ def _check_type(key: str, node: Any, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             raise InputError(f"{key} must be a whole number, {wrong}")
     elif isinstance(default, float):
+        if isinstance(value, list):
+            return  # perhaps one for each asset: the constructor knows
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"{key} must be a number, {wrong}")
     elif isinstance(default, str) and isinstance(value, dict):

@@ -48,7 +48,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     Raises:
         InputError: if the folder holds no finished run, or its data are not there any more.
     """
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
@@ -73,6 +73,8 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
         cfg = OmegaConf.load(run_dir / "config.yaml")
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise InputError(f"{run_dir / 'config.yaml'} cannot be read: {error}") from error
+    if not isinstance(cfg, DictConfig):
+        raise InputError(f"{run_dir / 'config.yaml'} holds no configuration")
     if "resume" in cfg:
         cfg.resume = None
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):

@@ -194,6 +194,7 @@ class CsvTracker:
         if self._path.exists():
             rows = self._read()
         self._write(rows)
+        self._former = {int(row["seed"]) for row in rows}
         before = max((float(row["wall_seconds"]) for row in rows), default=0.0)
         self._start = time.monotonic() - before
 
@@ -219,6 +220,9 @@ class CsvTracker:
         self._write([r for r in rows if int(r["seed"]) != seed or int(r["step"]) <= step])
 
     def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
+        if seed in self._former:  # a run that was killed before its first checkpoint starts anew
+            self._former.remove(seed)
+            self.rewind(seed, step - 1)
         new = [name for name in values if name not in self._columns]
         if new:
             rows = self._read()

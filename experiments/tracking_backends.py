@@ -25,19 +25,20 @@ class TensorBoardTracker:
         self._folder = Path(run_dir) / "tensorboard"
         self._writers: dict[str, Any] = {}
 
-    def _writer(self, name: str, purge_step: int | None = None) -> Any:
+    def _writer(self, name: str, first_step: int = 0) -> Any:
         if name not in self._writers:
-            self._writers[name] = self._open(str(self._folder / name), purge_step=purge_step)
+            # What a former process logged from this step on is purged.
+            self._writers[name] = self._open(str(self._folder / name), purge_step=first_step)
         return self._writers[name]
 
     def rewind(self, seed: int, step: int) -> None:
         name = f"seed_{seed}"
         if name in self._writers:
             self._writers.pop(name).close()
-        self._writer(name, purge_step=step + 1)
+        self._writer(name, step + 1)
 
     def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
-        writer = self._writer(f"seed_{seed}")
+        writer = self._writer(f"seed_{seed}", step)
         for name, value in values.items():
             writer.add_scalar(name, float(value), step)
 

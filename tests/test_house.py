@@ -65,6 +65,7 @@ def test_the_entry_point_loads_nothing_heavy():
 QUIET = """
 import importlib, os, random, signal, sys, threading, warnings, logging
 import numpy as np
+import gymnasium  # sets a variable of its own
 name = sys.argv[1]
 def state():
     return {

@@ -73,6 +73,19 @@ def test_csv_resume_drops_what_comes_after_the_checkpoint(tmp_path):
     ]
 
 
+def test_csv_start_anew_replaces_what_a_killed_run_left(tmp_path):
+    first = csv_tracker(tmp_path)
+    for step in (10, 20, 30):
+        first.log(step, {"a": step}, seed=0)
+    first.log(10, {"a": 1}, seed=1)
+    again = csv_tracker(tmp_path)
+    again.log(20, {"a": -20}, seed=0)
+    again.log(20, {"b": 2}, seed=0)
+    assert [(r["seed"], r["step"], r["a"]) for r in rows_of(tmp_path)] == [
+        ("0", "10", "10.0"), ("1", "10", "1.0"), ("0", "20", "-20.0"), ("0", "20", ""),
+    ]  # fmt: skip
+
+
 def test_csv_clock_goes_on_over_a_resume(tmp_path):
     (tmp_path / "progress.csv").write_text("seed,step,wall_seconds\n0,1,500.0\n")
     CsvTracker(tmp_path).log(2, {}, seed=0)
@@ -108,7 +121,8 @@ def test_tensorboard_reads_back(tmp_path):
     assert len(rows_of(tmp_path)) == 4
 
 
-def test_tensorboard_resume_purges_later_steps(tmp_path):
+@pytest.mark.parametrize("rewound", [True, False])
+def test_tensorboard_resume_purges_later_steps(tmp_path, rewound):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     first = tensorboard_tracker(tmp_path)
@@ -116,7 +130,8 @@ def test_tensorboard_resume_purges_later_steps(tmp_path):
         first.log(step, {"a": step}, seed=0)
     first.finish()
     again = tensorboard_tracker(tmp_path)
-    again.rewind(seed=0, step=10)
+    if rewound:
+        again.rewind(seed=0, step=10)
     again.log(20, {"a": -20}, seed=0)
     again.finish()
     events = EventAccumulator(str(tmp_path / "tensorboard/seed_0")).Reload()
