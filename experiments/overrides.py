@@ -33,7 +33,7 @@ def check_job(job: list[str], loader: ConfigLoader) -> DictConfig:
     base = compose("config", [str(o.input_line) for o in groups])
     keys = [o for o in overrides if o not in groups and not o.key_or_group.startswith("hydra.")]
     for override in keys:
-        _check_key(override, base, _groups(loader))
+        _check_key(override, base, loader)
     cfg = compose("config", job, return_hydra_config=True)
     for override in keys:
         if override.is_add():
@@ -77,7 +77,7 @@ def _check_group(override: Override, loader: ConfigLoader) -> None:
 
 
 # ---------------------------------------------------------------------- keys and values
-def _check_key(override: Override, base: DictConfig, groups: Sequence[str]) -> None:
+def _check_key(override: Override, base: DictConfig, loader: ConfigLoader) -> None:
     """Compares one `key=value` with the configuration composed from the groups alone."""
     from omegaconf import OmegaConf
 
@@ -86,6 +86,11 @@ def _check_key(override: Override, base: DictConfig, groups: Sequence[str]) -> N
     if node is None:
         if override.is_add() and _target_above(base, key):
             return  # perhaps a keyword of that target: `_check_added` knows
+        groups = _groups(loader)
+        group = key.partition(".")[0]
+        if group in groups and key != group and base.get(group) is None:
+            chosen = [o for o in _options(group, loader) if o != "none"]
+            raise InputError(f"no key {key}: first choose {group}={f' or {group}='.join(chosen)}")
         recipes = [f"+{g}" if g == RECIPES else g for g in groups]
         known = [*_paths(OmegaConf.to_container(base)), *recipes]
         free = _is_free(base, key.rpartition(".")[0])

@@ -35,7 +35,7 @@ FILES = {
           run: {dir: "outputs/${name}/${now:%Y-%m-%d_%H-%M-%S-%f}"}
           sweep: {dir: "outputs/multirun/${now:%Y-%m-%d_%H-%M-%S-%f}", subdir: "${hydra:job.num}"}
         """,
-    f"{CONF}/agent/none.yaml": "{}",
+    f"{CONF}/agent/none.yaml": "# @package _global_\nagent: null",
     f"{CONF}/agent/ppo.yaml": "{_target_: tiny_objects.PPO, learning_rate: 1e-3}",
     f"{CONF}/cost/proportional.yaml": """\
         _target_: tiny_objects.cost
@@ -181,7 +181,7 @@ def test_every_job_of_a_sweep_is_checked_before_the_first(check):
 
 def test_keys_of_an_option_count_only_where_it_is_chosen(check):
     check("agent=ppo", "agent.learning_rate=0.1")
-    with pytest.raises(InputError, match=r"agent\.learning_rate"):
+    with pytest.raises(InputError, match=r"no key agent\.learning_rate: first choose agent=ppo"):
         check("agent=none", "agent.learning_rate=0.1")
 
 
