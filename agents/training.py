@@ -59,7 +59,7 @@ class SB3Policy:
 class Trained:
     """What a training leaves: the policy that was best on validation, and the learning curve.
 
-    `curve` has equally long lists: `step`, `train_reward` (mean reward per step of the exploring policy
+    `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring policy
     since the point before) and `validation` (mean reward per step of
     the deterministic policy over the validation window).
     """
@@ -196,7 +196,7 @@ class _Rounds(BaseCallback):
         self.advance: Callable[[int, dict[str, float]], None] | None = None
         self.best: Tensors = {}
         self.best_step = 0
-        self.curve: dict[str, list[float]] = {"step": [], "train_reward": [], "validation": []}
+        self.curve: dict[str, list[float]] = {"steps": [], "train_reward": [], "validation": []}
         self._told = 0
         rounds = -(-agent.trained_steps // agent.steps_per_round)
         due = np.unique(np.linspace(0, rounds, agent.evaluations + 1).round().astype(int)[1:])
@@ -220,7 +220,7 @@ class _Rounds(BaseCallback):
 
     def _between(self) -> None:
         step = self.model.num_timesteps
-        if step in self._due and step not in self.curve["step"]:
+        if step in self._due and step not in self.curve["steps"]:
             self._judge(step)
             progress = {
                 "curve": self.curve,
@@ -229,7 +229,7 @@ class _Rounds(BaseCallback):
             }
             save_checkpoint(self.folder / CHECKPOINT, self.model, progress, self.best)
         if self.advance is not None and step > self._told:
-            latest = {"validation": self.curve["validation"][-1]} if self.curve["step"] else {}
+            latest = {"validation": self.curve["validation"][-1]} if self.curve["steps"] else {}
             self.advance(step - self._told, latest)
             self._told = step
 
@@ -246,7 +246,7 @@ class _Rounds(BaseCallback):
         assert isinstance(env, SB3VecEnv)
         if not self.curve["validation"] or score > max(self.curve["validation"]):
             self.best, self.best_step = copy.deepcopy(dict(parameters)), step
-        self.curve["step"].append(step)
+        self.curve["steps"].append(step)
         self.curve["train_reward"].append(env.take_mean_reward())
         self.curve["validation"].append(score)
         if self.log is not None:
