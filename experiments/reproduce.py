@@ -77,6 +77,8 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
         raise InputError(f"{run_dir / 'config.yaml'} holds no configuration")
     if "resume" in cfg:
         cfg.resume = None
+    # A check is no run of its own on a tracking server.
+    cfg.tracking = {"_target_": "experiments.tracking.csv_tracker", "_partial_": True}
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
         raise InputError(f"--keep {keep}: exists already; name a new folder")
     OmegaConf.set_struct(cfg, True)
@@ -91,6 +93,9 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
             f"then {former[:16]}...; the numbers cannot be reproduced without the former data"
         )
     with tempfile.TemporaryDirectory() if keep is None else nullcontext(str(keep)) as folder:
+        print(
+            f"running again in {folder}{'' if keep else ' (removed at the end; --keep keeps it)'}"
+        )
         pipeline.run(cfg, open_run_folder(folder))
         again = _read(Path(folder) / "metrics.json")
     differences = compare(saved, again)

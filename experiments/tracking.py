@@ -146,10 +146,8 @@ class Unfailing:
             return action(*arguments)
         except Exception as error:
             self._tracker = None
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            print(
-                f"warning: {self._name} is left out, the run goes on: {reason[0]}", file=sys.stderr
-            )
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            print(f"warning: {self._name} is left out, the run goes on: {reason}", file=sys.stderr)
             return None
 
     def rewind(self, seed: int, step: int) -> None:
@@ -187,7 +185,7 @@ class CsvTracker:
     KEYS = ("seed", "step", "wall_seconds")
 
     def __init__(self, run_dir: str | Path) -> None:
-        self._folder = Path(run_dir)
+        self._folder = open_run_folder(run_dir)
         self._path = self._folder / "progress.csv"
         self._columns = list(self.KEYS)
         rows: list[dict[str, str]] = []
