@@ -67,7 +67,9 @@ def _optimisers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
     return {"policy": policy.optimizer}
 
 
-def save_checkpoint(path: Path, model: BaseAlgorithm, progress: dict[str, Any], best: Tensors) -> None:
+def save_checkpoint(
+    path: Path, model: BaseAlgorithm, progress: dict[str, Any], best: Tensors
+) -> None:
     """Saves a training between two rounds.
 
     Args:

@@ -119,12 +119,17 @@ def train(
                 if resumed is not None:
                     resumed(model.num_timesteps)
             model.set_logger(Logger(None, [rounds.writer]))
-            model.learn(
-                agent.trained_steps - model.num_timesteps,
-                callback=rounds,
-                log_interval=1 if agent.name == "ppo" else agent.num_envs,
-                reset_num_timesteps=model.num_timesteps == 0,
-            )
+            try:
+                model.learn(
+                    agent.trained_steps - model.num_timesteps,
+                    callback=rounds,
+                    log_interval=1 if agent.name == "ppo" else agent.num_envs,
+                    reset_num_timesteps=model.num_timesteps == 0,
+                )
+            except ValueError:
+                # torch refuses a distribution with NaN or infinite parameters; say whose they are.
+                _check_finite(model)
+                raise
             best, curve, best_step = rounds.best, rounds.curve, rounds.best_step
             facts = {
                 "agent": _settings(agent),
@@ -162,13 +167,26 @@ def _load(network: torch.nn.Module, parameters: Tensors, path: Path) -> None:
         raise InputError(f"{path} belongs to another network: {error}") from None
 
 
+def _check_finite(model: BaseAlgorithm) -> None:
+    for name, value in model.policy.state_dict().items():
+        # An exponent of 40 is a standard deviation of 1e17: finite, and as dead as NaN.
+        finite = torch.isfinite(value).all() and (name != "log_std" or bool((value < 40).all()))
+        if not finite:
+            raise InputError(
+                f"training diverged: parameter {name} is not finite at step {model.num_timesteps}; "
+                "lower agent.learning_rate or reward.scale"
+            )
+
+
 class _Writer(KVWriter):
     """Takes what Stable-Baselines3 logs and hands it on."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
 
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0
+    ) -> None:
         # Wall-clock figures are not results; the tracker keeps its own clock.
         self.values.update(
             {
@@ -185,7 +203,9 @@ class _Writer(KVWriter):
 class _Rounds(BaseCallback):
     """What happens between two rounds: validation, choice of the best policy, checkpoint, log."""
 
-    def __init__(self, agent: Agent, policy: SB3Policy, validation: PortfolioEnv, folder: Path) -> None:
+    def __init__(
+        self, agent: Agent, policy: SB3Policy, validation: PortfolioEnv, folder: Path
+    ) -> None:
         super().__init__()
         self.agent = agent
         self.judged = policy
@@ -207,6 +227,7 @@ class _Rounds(BaseCallback):
         progress, self.best = load_checkpoint(path, model)
         _check_same(path, progress["agent"], self.agent)
         self.curve, self.best_step = progress["curve"], progress["best_step"]
+        self.writer.values = progress["logged"]
 
     def _on_step(self) -> bool:
         return True
@@ -225,6 +246,7 @@ class _Rounds(BaseCallback):
             progress = {
                 "curve": self.curve,
                 "best_step": self.best_step,
+                "logged": self.writer.values,
                 "agent": _settings(self.agent),
             }
             save_checkpoint(self.folder / CHECKPOINT, self.model, progress, self.best)
@@ -234,13 +256,8 @@ class _Rounds(BaseCallback):
             self._told = step
 
     def _judge(self, step: int) -> None:
+        _check_finite(self.model)
         parameters = self.model.policy.state_dict()
-        for name, value in parameters.items():
-            if not torch.isfinite(value).all():
-                raise InputError(
-                    f"training diverged: parameter {name} is not finite at step {step}; lower "
-                    "agent.learning_rate or reward.scale"
-                )
         score = float(rollout(self.judged, self.validation).reward.mean())
         env = self.model.env
         assert isinstance(env, SB3VecEnv)
