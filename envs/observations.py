@@ -75,8 +75,6 @@ def flat_nb(rows, features, window, weights, highest, out):
     source = features.reshape(features.size)
     flat = out.reshape(out.size)
     for n in range(rows.shape[0]):
-        _copy_floats(
-            flat, n * out.shape[1], source, (rows[n] - window + 1) * n_features, length
-        )
+        _copy_floats(flat, n * out.shape[1], source, (rows[n] - window + 1) * n_features, length)
         for i in range(n_columns):
             out[n, length + i] = min(max(weights[n, i], -highest), highest)
