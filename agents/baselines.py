@@ -58,7 +58,7 @@ class Rebalanced:
         self._hold = np.zeros(market.n_assets)
 
     def target(self, closes: Float) -> Float:
-        """Weights `[A]` that sum to 1, from the last `history` closes `[history, A]`, oldest first."""
+        """Weights `[A]` that sum to 1, from closes `[history, A]`, oldest first."""
         raise NotImplementedError
 
     def predict(
@@ -76,8 +76,8 @@ class Rebalanced:
         first = t + 1 - self.history
         if first < 0:
             raise InputError(
-                f"{self.name} needs {self.history} rows of prices before its first decision and has "
-                f"{t + 1}; start the window later or shorten its history"
+                f"{self.name} needs {self.history} rows of prices before its first decision and "
+                f"has {t + 1}; start the window later or shorten its history"
             )
         assets = self.target(self.market.close[first : t + 1])
         held = np.asarray(observation["weights"], np.float64)
@@ -106,7 +106,7 @@ class InverseVolatility(Rebalanced):
 
     def target(self, closes: Float) -> Float:
         volatility = np.diff(np.log(closes), axis=0).std(axis=0, ddof=1)
-        # An asset that has not moved has no volatility to invert: it gets that of the calmest that has.
+        # An asset that has not moved has no volatility to invert: it gets that of the calmest one.
         moved = volatility[volatility > 0]
         inverse = 1.0 / np.maximum(volatility, moved.min() if moved.size else 1.0)
         return inverse / inverse.sum()
@@ -146,8 +146,8 @@ class Optimised(Rebalanced):
         optimiser: `minimum_variance`, `maximum_sharpe` (sample mean and covariance), `risk_parity`
             (equal contributions to variance) or `hierarchical_risk_parity` (Lopez de Prado 2016).
 
-    Where the problem has no solution (no asset with a positive mean return for `maximum_sharpe`) the
-    weights of minimum variance are taken.
+    Where the problem has no solution (no asset with a positive mean return for `maximum_sharpe`)
+    the weights of minimum variance are taken.
     """
 
     OPTIMISERS = ("minimum_variance", "maximum_sharpe", "risk_parity", "hierarchical_risk_parity")

@@ -30,7 +30,7 @@ COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_re
 
 
 def write_tensors(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
-    """Writes tensors and JSON-able facts to one file; the former content stays until it is whole."""
+    """Writes tensors and JSON-able facts to one file; the former one stays until it is whole."""
     data = save(
         {key: value.detach().contiguous() for key, value in tensors.items()},
         metadata={"facts": json.dumps(facts)},
@@ -53,7 +53,7 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys()}, facts
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(
             f"{path} is missing, truncated or not one of ours ({error}); delete it to train anew"
@@ -61,9 +61,9 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _optimisers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
-    policy = model.policy
+    policy: Any = model.policy
     if isinstance(model, OffPolicyAlgorithm):
-        return {"actor": policy.actor.optimizer, "critic": policy.critic.optimizer}  # type: ignore[union-attr]
+        return {"actor": policy.actor.optimizer, "critic": policy.critic.optimizer}
     return {"policy": policy.optimizer}
 
 
@@ -88,7 +88,8 @@ def save_checkpoint(
     arrays = {f"env/{k}": v for k, v in saved["arrays"].items()}
     arrays["last/obs"] = np.asarray(model._last_obs)
     arrays["last/starts"] = np.asarray(model._last_episode_starts)
-    numpy_state = np.random.get_state()
+    # Stable-Baselines3 draws batches and noise from the global generator of NumPy.
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002
     arrays["random/numpy"] = np.asarray(numpy_state[1])
     facts: dict[str, Any] = {
         "progress": progress,
@@ -151,7 +152,7 @@ def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], T
     model.ep_info_buffer = deque(facts["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     name, *rest = facts["numpy"]
-    np.random.set_state((name, tensors["random/numpy"].numpy(), *rest))
+    np.random.set_state((name, tensors["random/numpy"].numpy(), *rest))  # noqa: NPY002
     version, state, gauss = facts["python"]
     random.setstate((version, tuple(state), gauss))
     model.action_space.np_random.bit_generator.state = facts["action_space"]

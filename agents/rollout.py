@@ -19,7 +19,8 @@ Float = NDArray[np.float64]
 class Trajectory:
     """What one policy did on one window, by step; n steps, A assets, cash last.
 
-    Step k decides at close `decision_dates[k]`; its return is known at close `dates[k]`, one row later.
+    Step k decides at close `decision_dates[k]`; its return is known at close `dates[k]`, one row
+    later.
 
     Attributes:
         name: of the policy.
@@ -31,8 +32,8 @@ class Trajectory:
         net_return: `[n]` simple return after costs; `value[k+1] = value[k] * (1 + net_return[k])`.
         asset_return: `[n]` simple return of the daily equal-weight mix of the assets, no costs.
         cash_return: `[n]` simple return of cash over the step.
-        costs: kind ("commission", "spread") -> `[n]` cost as a fraction of the value before the trade.
-        turnover: `[n]` sum over assets of |traded notional| over the value before the trade, in [0, 2].
+        costs: kind ("commission", "spread") -> `[n]` fraction of the value before the trade.
+        turnover: `[n]` sum over assets of |traded notional| over the value before the trade.
         value: `[n+1]` wealth; `value[0]` is 1.
         reward: `[n]` the reward that the env gave.
         periods_per_year: for annualisation.

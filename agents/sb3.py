@@ -24,13 +24,13 @@ class Agent:
     Attributes:
         total_steps: environment steps of training, all portfolios together.
         num_envs: portfolios stepped at once.
-        evaluations: how often, evenly spaced, the policy is scored on the validation window; the best
-            one is kept. A checkpoint is written as often.
+        evaluations: how often, evenly spaced, the policy is scored on the validation window; the
+            best one is kept. A checkpoint is written as often.
         network: widths of the hidden layers, of actor and critic each.
         activation: `tanh` or `relu`.
         learning_rate, gamma: step size of Adam; discount per step.
-        env_threads: threads that step the market. torch_threads: threads of the network; the bits of
-            the result may depend on the latter, so it is set and not left to the machine.
+        env_threads: threads that step the market. torch_threads: threads of the network; the bits
+            of the result may depend on the latter, so it is set and not left to the machine.
     """
 
     name: ClassVar[str]
@@ -81,8 +81,8 @@ class PPO(Agent):
     Attributes:
         n_steps: steps of each portfolio in one rollout. batch_size, n_epochs: of its updates.
         gae_lambda, clip_coef, ent_coef, vf_coef, max_grad_norm: as in the paper.
-        log_std_init: log of the first standard deviation of an action. Under `softmax` an action of 1
-            is about 5 logits: wide noise makes random portfolios whose costs drown the signal.
+        log_std_init: log of the first standard deviation of an action. Under `softmax` an action
+            of 1 is about 5 logits: wide noise makes random portfolios whose costs drown the signal.
         anneal: whether the learning rate falls linearly to zero.
     """
 
@@ -138,8 +138,8 @@ class DDPG(Agent):
     """Deep deterministic policy gradient (Lillicrap et al. 2016).
 
     Attributes:
-        buffer_size, batch_size: transitions kept and drawn. learning_starts: steps of uniformly random
-            actions before the first update.
+        buffer_size, batch_size: transitions kept and drawn. learning_starts: steps of uniformly
+            random actions before the first update.
         gradient_steps: updates after each step of all portfolios. tau: rate of the target networks.
         action_noise: standard deviation of the Gaussian exploration noise.
     """

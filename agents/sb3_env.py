@@ -16,8 +16,8 @@ class SB3VecEnv(VecEnv):
 
     SB3 wants `terminal_observation` and `TimeLimit.truncated` in the infos of episodes that have
     ended, so that it bootstraps at the end of a window and does not at ruin, and `episode` with the
-    sum of rewards for its log. The infos of all other portfolios are one shared empty dict: building a
-    thousand at every step would cost as much as the market.
+    sum of rewards for its log. The infos of all other portfolios are one shared empty dict:
+    building a thousand at every step would cost as much as the market.
 
     Observations may live in two alternating buffers (`copy=False` of the env): SB3 copies what it
     stores before the second step after it.

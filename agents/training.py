@@ -1,4 +1,4 @@
-"""Training of a Stable-Baselines3 agent: rounds of learning, validation, checkpoints, the best policy."""
+"""Training of a Stable-Baselines3 agent: learn, judge on validation, checkpoint, keep the best."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class SB3Policy:
 class Trained:
     """What a training leaves: the policy that was best on validation, and the learning curve.
 
-    `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring policy
-    since the point before) and `validation` (mean reward per step of
+    `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring
+    policy since the point before) and `validation` (mean reward per step of
     the deterministic policy over the validation window).
     """
 
@@ -86,8 +86,8 @@ def train(
         agent: settings of the algorithm.
         training, validation: what to learn on and what to choose on; both `flat`.
         seed: of networks, noise, batches and episode starts.
-        folder: gets `checkpoint.safetensors` while training and `model.safetensors` at the end. With the
-            latter there, nothing is trained.
+        folder: gets `checkpoint.safetensors` while training and `model.safetensors` at the end.
+            With the latter there, nothing is trained.
         log: called with the step and the figures of each round.
         advance: called with the number of new steps and what to show beside the bar.
         resumed: called with the step of the checkpoint that the training goes on from.

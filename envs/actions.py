@@ -7,8 +7,8 @@ first, as learners with Gaussian noise leave it. Cash is the last weight.
 |---|---|---|---|
 | `softmax` | A+1 logits | exp(s a) / sum exp(s a) | all A+1 vertices of the simplex to 1e-3 |
 | `simplex` | A+1 numbers | Euclidean projection on the simplex | the whole simplex, exactly |
-| `long_short` | A numbers | a * gross, cut to the gross and net limits | all weights within the limits |
-| `trade` | A orders | sell a share of a holding, spend a share of the cash | the whole simplex, exactly |
+| `long_short` | A numbers | a * gross, cut to the limits | all weights within the limits |
+| `trade` | A orders | sell part of a holding, spend part of the cash | the whole simplex, exactly |
 
 A `Box(0, 1)` with a plain softmax, common elsewhere, confines 30 weights to 1.3 %-8.6 %.
 """
@@ -129,7 +129,8 @@ class LongShort(ActionMap):
     """Weights `a * gross`, then cut to the limits; cash is what is left (it may exceed 1).
 
     The sum of |weights| is cut to `gross` by scaling all of them; then, if |sum of weights| exceeds
-    `net`, the larger side is scaled until it does not. Weights within both limits map to themselves.
+    `net`, the larger side is scaled until it does not. Weights within both limits map to
+    themselves.
     """
 
     name = "long_short"
@@ -157,15 +158,16 @@ class LongShort(ActionMap):
         gross, net = np.abs(assets).sum(), abs(assets.sum())
         if gross > self.gross * (1 + 1e-12) or net > self.net * (1 + 1e-12) + 1e-15:
             raise InputError(
-                f"action map 'long_short' cannot reach gross {gross:.6g}, net {net:.6g}: its limits "
-                f"are gross {self.gross:g}, net {self.net:g}; raise them"
+                f"action map 'long_short' cannot reach gross {gross:.6g}, net {net:.6g}: its "
+                f"limits are gross {self.gross:g}, net {self.net:g}; raise them"
             )
         return assets / self.gross
 
 
 class Trade(ActionMap):
-    """Buy, sell or hold, in percent. a < 0 sells the share |a| of the holding; a > 0 spends the share
-    a of the cash there is after the sales; 0 trades nothing. Buys of more than all cash are scaled.
+    """Buy, sell or hold, in percent. a < 0 sells the share |a| of the holding; a > 0 spends the
+    share a of the cash there is after the sales; 0 trades nothing. Buys of more than all cash are
+    scaled.
     """
 
     name = "trade"
@@ -207,7 +209,8 @@ def make_action_map(action: str | ActionMap, n_assets: int, **settings: float) -
 
 
 # ---------------------------------------------------------------------------- kernels
-# All: `(actions [N, n], drifted [N, A+1], two settings, target out [N, A+1]) -> first bad row or -1`.
+# All: `(actions [N, n], drifted [N, A+1], two settings, target out [N, A+1])`, and they return the
+# first row with a NaN, or -1.
 
 
 @njit(cache=True, nogil=True)
@@ -244,8 +247,8 @@ def simplex_nb(actions, drifted, _unused_1, _unused_2, target):
             if math.isnan(a):
                 return n
             target[n, i] = clip_nb(a)
-        # Michelot (1986): spread the excess evenly over the active columns, drop those that it would
-        # turn negative, repeat. The shift only grows, so it ends after at most A+1 rounds.
+        # Michelot (1986): spread the excess evenly over the active columns, drop those that it
+        # would turn negative, repeat. The shift only grows, so it ends after at most A+1 rounds.
         shift = -np.inf
         while True:
             total = 0.0

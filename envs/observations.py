@@ -1,10 +1,12 @@
 """What an agent sees: `flat` windows of features with the weights, or `indexed` time and weights.
 
-`flat` is one float32 vector: the features of the last `window` rows, oldest first, each row asset by
-asset, then the weights held (assets, then cash), just before the trade. A window is one contiguous
-piece of the panel, so it is copied straight out of it and no array of windows ever exists.
+`flat` is one float32 vector: the features of the last `window` rows, oldest first, each row asset
+by asset, then the weights held (assets, then cash), just before the trade. A window is one
+contiguous piece of the panel, so it is copied straight out of it and no array of windows ever
+exists.
 
-`indexed` is a dict: `t` `[1]`, the row of the decision, and `weights` `[A+1]`. Whoever reads it holds the panel.
+`indexed` is a dict: `t` `[1]`, the row of the decision, and `weights` `[A+1]`. Whoever reads it
+holds the panel.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ def observation_space(
     Raises:
         InputError: for an unknown kind.
     """
-    # Long-short cash reaches 1 + gross; the drift of a leveraged portfolio can carry weights further,
-    # and the observation is clipped there.
+    # Long-short cash reaches 1 + gross; the drift of a leveraged portfolio can carry weights
+    # further, and the observation is clipped there.
     highest = max(BOUND, 2.0 + 2.0 * gross_limit)
     if kind == "flat":
         size = window * n_assets * n_features + n_assets + 1
@@ -75,6 +77,7 @@ def flat_nb(rows, features, window, weights, highest, out):
     source = features.reshape(features.size)
     flat = out.reshape(out.size)
     for n in range(rows.shape[0]):
-        _copy_floats(flat, n * out.shape[1], source, (rows[n] - window + 1) * n_features, length)
+        start = (rows[n] - window + 1) * n_features
+        _copy_floats(flat, n * out.shape[1], source, start, length)  # type: ignore[call-arg]
         for i in range(n_columns):
             out[n, length + i] = min(max(weights[n, i], -highest), highest)

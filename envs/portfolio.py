@@ -21,9 +21,9 @@ class PortfolioEnv(gym.Env):
     """Manage a portfolio of A assets and cash, net of costs.
 
     ## Description
-    At each close the agent sees what is known and names target weights; the market moves, the trade is
-    executed and charged, the market moves on. Wealth starts at 1, in cash. All money is float64 and
-    conserved exactly: `value_after + costs == value_before` at every trade.
+    At each close the agent sees what is known and names target weights; the market moves, the
+    trade is executed and charged, the market moves on. Wealth starts at 1, in cash. All money is
+    float64 and conserved exactly: `value_after + costs == value_before` at every trade.
 
     ## Timing
     The decision at row t uses nothing that is known after close t.
@@ -45,24 +45,26 @@ class PortfolioEnv(gym.Env):
     | `trade` | A | -1 sells all of a holding, +1 spends all cash on it, 0 holds |
 
     ## Observation space
-    `flat`: `Box` float32 of `window * A * F + A + 1` numbers: the features of the last `window` rows,
-    oldest first, each row asset by asset, then the weights held before the trade (cash last).
-    `indexed`: `Dict(t, weights)`, the row of the decision and the weights, for whoever holds the panel.
+    `flat`: `Box` float32 of `window * A * F + A + 1` numbers: the features of the last `window`
+    rows, oldest first, each row asset by asset, then the weights held before the trade (cash last).
+    `indexed`: `Dict(t, weights)`, the row of the decision and the weights, for whoever holds the
+    panel.
 
     ## Reward
     `reward.scale` times the weighted sum of named terms (see `envs.rewards`); each is in
-    `info["reward_terms"]`. With the default, `log_return`, the sum over an episode is the log of wealth;
-    one step gives between ln(1e-4) = -9.2 (ruin) and the log of the largest daily growth.
+    `info["reward_terms"]`. With the default, `log_return`, the sum over an episode is the log of
+    wealth; one step gives between ln(1e-4) = -9.2 (ruin) and the log of the largest daily growth.
 
     ## Start and end of an episode
-    Starts at `start`, or with `random_start` at a row drawn uniformly. `truncated` at the end of the
-    window or after `episode_length` steps: the market goes on, learners should bootstrap. `terminated`
-    by ruin: the value has fallen to `ruin` times its start or below.
+    Starts at `start`, or with `random_start` at a row drawn uniformly. `truncated` at the end of
+    the window or after `episode_length` steps: the market goes on, learners should bootstrap.
+    `terminated` by ruin: the value has fallen to `ruin` times its start or below.
 
     ## Info
     `t` (row of the next decision), `date` (of close t), `value`, `weights` (just after the trade),
-    `gross_return`, `net_return`, `asset_return` (equal-weight mix), `cash_return`, `commission`, `spread`,
-    `turnover` (the last three as fractions of the value before the trade) and `reward_terms`.
+    `gross_return`, `net_return`, `asset_return` (equal-weight mix), `cash_return`, `commission`,
+    `spread`, `turnover` (the last three as fractions of the value before the trade) and
+    `reward_terms`.
 
     ## Arguments
     market: the panel; a `MarketData` (default: the `sp500` source).
@@ -87,7 +89,7 @@ class PortfolioEnv(gym.Env):
     v0: first version.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
     def __init__(
         self,
@@ -208,7 +210,7 @@ class PortfolioEnv(gym.Env):
         weights = np.clip(simulation.state.weights[0], -highest, highest)
         return {"t": simulation.state.row.copy(), "weights": weights}
 
-    def render(self) -> np.ndarray | None:
+    def render(self) -> Any:
         """`[height, width, 3]` uint8 picture of wealth and weights so far, if asked for."""
         if self.render_mode is None:
             return None
@@ -220,7 +222,7 @@ class PortfolioEnv(gym.Env):
 
 
 def default_market() -> tuple[MarketData, FeaturePanel]:
-    """The `sp500` panel with the default features under a causal scaler, for `gym.make` as it is."""
+    """The `sp500` panel with its default features under a causal scaler, for a bare `gym.make`."""
     from envs.data import sp500
     from envs.features import RollingScaler, build_features
 

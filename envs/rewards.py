@@ -6,7 +6,7 @@ With R the net simple return of the step, V the value, and B the growth of the b
 |---|---|---|
 | `log_return` | ln(1 + R) | > 0 |
 | `excess_log_return` | ln(1 + R) - ln(B): same optimum, far less variance | > 0 |
-| `differential_sharpe` | (b dA - a dB / 2) / (b - a^2)^1.5, a and b moving averages of R and R^2 | > 0 |
+| `differential_sharpe` | (b da - a db / 2) / (b - a^2)^1.5, a, b averages of R, R^2 | > 0 |
 | `mean_variance` | R - risk_aversion / 2 * R^2 | > 0 |
 | `drawdown` | 1 - V / max V so far, in [0, 1] | < 0 |
 | `turnover` | sum of traded notional over value | < 0 |
@@ -48,8 +48,8 @@ class Reward:
             without costs, the panel's index, or cash.
         sharpe_decay: rate of the moving averages of the differential Sharpe ratio, in (0, 1)
             (Moody and Saffell 2001, eta).
-        sharpe_volatility: volatility of one step from which the average of R^2 starts; from zero, the
-            ratio of the first steps would be a division by almost nothing.
+        sharpe_volatility: volatility of one step from which the average of R^2 starts; from zero,
+            the ratio of the first steps would be a division by almost nothing.
         risk_aversion: of `mean_variance`.
 
     Raises:

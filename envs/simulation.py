@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import ActionMap, make_action_map
@@ -193,19 +195,33 @@ class Step:
 
     @classmethod
     def zeros(cls, n: int, n_assets: int) -> Step:
-        wide = np.zeros((n, n_assets + 1))
-        one = [np.zeros(n) for _ in range(8)]
+        def one() -> Float:
+            return np.zeros(n)
+
         return cls(
-            wide, *one[:7], np.zeros((n, len(TERMS))), one[7], np.zeros(n, np.bool_)
-        )  # fmt: skip
+            target=np.zeros((n, n_assets + 1)),
+            before=one(),
+            kept=one(),
+            after=one(),
+            growth=one(),
+            commission=one(),
+            spread=one(),
+            turnover=one(),
+            terms=np.zeros((n, len(TERMS))),
+            reward=one(),
+            ruined=np.zeros(n, np.bool_),
+        )
 
 
-def _rows_of(record: State | Step, part: slice) -> State | Step:
+Record = TypeVar("Record", State, Step)
+
+
+def _rows_of(record: Record, part: slice) -> Record:
     return type(record)(*(value[part] for value in record.__dict__.values()))
 
 
 class Simulation:
-    """N portfolios that share one `Setting`. `part(slice)` is a view of some of them, for threads."""
+    """N portfolios that share one `Setting`; `part(slice)` is a view of some, for threads."""
 
     def __init__(self, setting: Setting, n: int) -> None:
         self.setting = setting
@@ -224,7 +240,7 @@ class Simulation:
         """A simulation over the same memory, of these portfolios only."""
         view = object.__new__(Simulation)
         view.setting = self.setting
-        view._attach(_rows_of(self.state, rows), _rows_of(self.last, rows))  # type: ignore[arg-type]
+        view._attach(_rows_of(self.state, rows), _rows_of(self.last, rows))
         return view
 
     def draw_start(self, rng: np.random.Generator) -> int:
@@ -314,7 +330,7 @@ class Simulation:
             out,
         )
 
-    def space(self):  # noqa: ANN201  (a gymnasium space)
+    def space(self) -> spaces.Space:
         """The observation space of one portfolio."""
         setting, market = self.setting, self.setting.market
         return observation_space(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -25,19 +26,19 @@ from envs.simulation import Setting, Simulation, make_setting
 class PortfolioVectorEnv(VectorEnv):
     """N independent portfolios on one market; the manual is that of `PortfolioEnv`.
 
-    Portfolio i, seeded with `seed + i`, gives bit for bit the trajectory of a `PortfolioEnv` reset with
-    that seed and given the same actions.
+    Portfolio i, seeded with `seed + i`, gives bit for bit the trajectory of a `PortfolioEnv` reset
+    with that seed and given the same actions.
 
-    An episode that ends starts anew in the same step (`AutoresetMode.SAME_STEP`): the observation is
-    the first of the new episode, and `info["final_obs"]` (object array, with the mask `_final_obs`)
-    holds the last of the old one. Every other array in `info` is `[N]` or `[N, ...]` and describes the
-    step that was made.
+    An episode that ends starts anew in the same step (`AutoresetMode.SAME_STEP`): the observation
+    is the first of the new episode, and `info["final_obs"]` (object array, with the mask
+    `_final_obs`) holds the last of the old one. Every other array in `info` is `[N]` or `[N, ...]`
+    and describes the step that was made.
 
     Further arguments:
         num_envs: N.
         threads: how many threads step the portfolios; the result does not depend on it.
-        copy: with False, observations are written into two buffers in turn, so that an observation is
-            overwritten by the second step after it: for learners that copy what they keep.
+        copy: with False, observations are written into two buffers in turn, so that an observation
+            is overwritten by the second step after it: for learners that copy what they keep.
 
         >>> import gymnasium as gym
         >>> envs = gym.make_vec(
@@ -45,7 +46,7 @@ class PortfolioVectorEnv(VectorEnv):
         ... )
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
     def __init__(
         self,
@@ -114,13 +115,13 @@ class PortfolioVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._flat = setting.observation == "flat"
         if self._flat:
-            shape = self.observation_space.shape
-            self._buffers = [] if copy else [np.zeros(shape, np.float32) for _ in range(2)]  # type: ignore[arg-type]
+            shape = self.observation_space.shape or ()
+            self._buffers = [] if copy else [np.zeros(shape, np.float32) for _ in range(2)]
         self._rngs: list[np.random.Generator] = []
         self._truncated = np.zeros(num_envs, np.bool_)
         self._done = np.zeros(num_envs, np.bool_)
         bounds = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
-        self._slices = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self._slices = [slice(a, b) for a, b in pairwise(bounds)]
         self._parts = [self.simulation.part(rows) for rows in self._slices]
         self._pool = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
 
@@ -269,7 +270,7 @@ class PortfolioVectorEnv(VectorEnv):
         if not self._flat:
             return None
         if self.copy:
-            return np.empty(self.observation_space.shape, np.float32)  # type: ignore[arg-type]
+            return np.empty(self.observation_space.shape or (), np.float32)
         self._buffers.reverse()
         return self._buffers[0]
 

@@ -1,9 +1,10 @@
-"""The main path: prices, features, market, agents, evidence, report. Read `run` to know the system."""
+"""The main path, from prices to the report. Who reads `run` knows the system."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ Curves = dict[str, dict[str, list[float]]]
 def run(cfg: DictConfig, run_dir: str | Path) -> float:
     """Runs one experiment into `run_dir` and returns its objective.
 
-    The objective is the agents' mean score on the *validation* window (mean reward per step), so that
-    a search over configurations never looks at the test window; without an agent it is 0.
+    The objective is the agents' mean score on the *validation* window (mean reward per step), so
+    that a search over configurations never looks at the test window; without an agent it is 0.
 
     Raises:
         InputError: for anything that the user can correct.
@@ -184,7 +185,7 @@ def run_agent(
                 folder=folder / "agents" / agent.name / f"seed_{seed}",
                 log=seed_log(tracker, seed),
                 advance=progress.advance,
-                resumed=lambda step, seed=seed: tracker.rewind(seed, step),
+                resumed=partial(tracker.rewind, seed),
             )
             env = PortfolioEnv.from_setting(test)
             trajectories.append(rollout(trained.policy, env, seed=seed))

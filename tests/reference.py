@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 
 def drift(weights, growth):
@@ -34,7 +35,7 @@ def kept_exactly(drifted, target, commission, half_spread) -> Fraction:
 
     kinks = [di / wi for wi, di in zip(w[:-1], d[:-1], strict=True) if wi != 0]
     points = sorted({Fraction(0), Fraction(1), *(k for k in kinks if 0 < k < 1)})
-    for low, high in zip(points[:-1], points[1:], strict=True):
+    for low, high in pairwise(points):
         at_low, at_high = excess(low), excess(high)
         if at_low <= 0 <= at_high:
             if at_high == at_low:

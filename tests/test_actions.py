@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests import reference
 from envs.actions import LongShort, Simplex, Softmax, Trade, make_action_map
 from envs.errors import InputError
+from tests import reference
 
 A = 4
 wide = st.floats(-1.5, 1.5, width=32)

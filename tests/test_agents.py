@@ -36,7 +36,7 @@ SMALL_DDPG = DDPG(
 
 
 def settings(n_rows=400, seed=0, **keywords):
-    """`(training, validation)` on a synthetic market of two assets, the first of which drifts up."""
+    """`(training, validation)` on simulated prices of two assets; the first drifts up."""
     market = synthetic(
         n_rows=n_rows, n_assets=2, seed=seed, drift=[0.8, -0.2], volatility=0.1, correlation=0.0
     )
@@ -79,7 +79,7 @@ def test_adapter_tells_sb3_about_ends_and_nothing_else():
 
 
 def test_ruin_is_not_bootstrapped():
-    """A portfolio that loses everything ends for good: SB3 must not add the value of what follows."""
+    """A portfolio that loses everything ends: SB3 must not add the value of what follows."""
     market = synthetic(n_rows=50, n_assets=1, seed=0)
     close = market.close.copy()
     close[3:] *= 4.0  # fatal for whoever is short
@@ -157,7 +157,7 @@ def test_interrupted_training_ends_with_the_bits_of_an_unbroken_one(agent, tmp_p
         go("broken", tmp_path / "broken", stop_after=agent.trained_steps * 0.55)
     assert (tmp_path / "broken" / CHECKPOINT).exists()
     # whatever the process did meanwhile must not matter
-    np.random.seed(99)
+    np.random.seed(99)  # noqa: NPY002
     torch.manual_seed(99)
     torch.rand(10)
     resumed = train(

@@ -54,7 +54,7 @@ def test_equal_weight_on_the_twenty_stocks():
 @pytest.mark.parametrize(
     ("name", "baseline", "cost", "wealth"),
     [
-        # Li and Hoi 2012; Borodin et al. 2003; the OLPS toolbox manual. Costs: `notional`, 0.1 % a side.
+        # Li and Hoi 2012; Borodin et al. 2003; the OLPS toolbox manual. Costs: `notional` model.
         ("nyse_o", "buy_and_hold", 0.0, 14.497308277140231),
         ("nyse_o", "buy_and_hold", 0.001, 14.482825451688543),
         ("nyse_o", "equal_weight", 0.0, 27.075246344641013),
@@ -117,7 +117,7 @@ def test_inverse_volatility_and_momentum_by_hand():
 
 
 def test_minimum_variance_and_risk_parity_by_closed_form():
-    """Two uncorrelated assets: minimum variance weighs by 1 / variance, risk parity by 1 / volatility."""
+    """Uncorrelated assets: minimum variance weighs by 1 / variance, parity by 1 / volatility."""
     rng = np.random.default_rng(0)
     a = rng.normal(size=400)
     b = rng.normal(size=400)

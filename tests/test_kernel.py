@@ -1,4 +1,4 @@
-"""The accounting kernel against its slow twin in rational arithmetic, and against its invariants."""
+"""The accounting kernel against its slow twin in rational arithmetic, and its invariants."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests import reference
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.costs import ProportionalCost
 from envs.market.kernel import drift_nb, trade_nb
 from envs.market.legs import make_legs
+from tests import reference
 
 N_ASSETS = 5
 positive = arrays(np.float64, N_ASSETS + 1, elements=st.floats(1e-6, 1.0))
@@ -96,7 +96,7 @@ def test_drift_equals_its_twin(weights, growth):
 
 
 def test_a_first_purchase_costs_what_theory_says():
-    """All cash into one asset at rate c leaves 1 / (1 + c): the `notional` model of the literature."""
+    """All cash into one asset at rate c leaves 1 / (1 + c): the literature's `notional` model."""
     cash = np.array([0.0, 1.0])
     asset = np.array([1.0, 0.0])
     kept, paid, *_ = trade(cash, asset, np.array([0.001]), np.array([0.0]))
@@ -115,7 +115,7 @@ def test_a_short_that_loses_everything_is_ruin_without_nan():
 
 
 def test_value_is_conserved_over_ten_thousand_steps():
-    """Money in = money out: wealth plus all costs equals the wealth of the same holdings, traded free."""
+    """What is left plus what was charged is, at every step, what there was."""
     rng = np.random.default_rng(0)
     commission, half_spread = np.full(N_ASSETS, 2e-3), np.full(N_ASSETS, 1e-3)
     weights = np.zeros((1, N_ASSETS + 1))

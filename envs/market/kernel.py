@@ -1,14 +1,14 @@
 """The accounting kernel: the only code that moves money.
 
-One step of a portfolio has two legs. Prices move from the decision to the execution (`drift_nb`), the
-portfolio is rebalanced to its target and charged, and prices move from the execution to the next
-decision (`trade_nb`). Everything is relative to the value of the portfolio, so that a step is
+One step of a portfolio has two legs. Prices move from the decision to the execution (`drift_nb`),
+the portfolio is rebalanced to its target and charged, and prices move from the execution to the
+next decision (`trade_nb`). Everything is relative to the value of the portfolio, so that a step is
 
     value_next = value * growth_1 * kept * growth_2
 
 with `kept` in (0, 1] the share of the value that the trade leaves. Cash is the last column and is
-never charged. All arithmetic is IEEE float64 in a fixed order (no fastmath): the same inputs give the
-same bits for one portfolio, for a thousand, and on any number of threads.
+never charged. All arithmetic is IEEE float64 in a fixed order (no fastmath): the same inputs give
+the same bits for one portfolio, for a thousand, and on any number of threads.
 """
 
 from __future__ import annotations

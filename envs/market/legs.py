@@ -36,14 +36,14 @@ class Legs:
 def make_legs(market: MarketData, execution: str) -> Legs:
     """The legs of this market under an execution convention.
 
-    `same_close` trades at the close that the decision has just seen (the convention of the literature,
-    optimistic). `next_open` trades at the next open. `next_close` trades one whole period later (the
-    honest default where there are no open prices). Cash earns its rate overnight: before the trade
-    in `next_open`.
+    `same_close` trades at the close that the decision has just seen (the convention of the
+    literature, optimistic). `next_open` trades at the next open. `next_close` trades one whole
+    period later (the honest default where there are no open prices). Cash earns its rate
+    overnight: before the trade in `next_open`.
 
     Raises:
-        InputError: for an unknown convention, for `next_open` without open prices, or where an asset
-            is not tradable on some row (naming it).
+        InputError: for an unknown convention, for `next_open` without open prices, or where an
+            asset is not tradable on some row (naming it).
     """
     if execution not in EXECUTIONS:
         raise InputError(f"unknown execution {execution!r}; known: {', '.join(EXECUTIONS)}")
