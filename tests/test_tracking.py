@@ -6,6 +6,7 @@ import csv
 import io
 import struct
 import sys
+import time
 import types
 
 import pytest
@@ -157,7 +158,7 @@ def wandb_records(path):
             position += block - position % block
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
-        if kind == 0:
+        if kind == 0 or position + 7 + length > len(data):
             break
         parts += data[position + 7 : position + 7 + length]
         position += 7 + length
@@ -176,7 +177,13 @@ def test_wandb_offline_holds_what_was_logged_and_no_key(tmp_path, monkeypatch, c
     config = {"seed": 3, "agent": {"_target_": "somewhere.PPO"}}
     fill(wandb_tracker(tmp_path, config, project="p", group="g", job_type="train", tags=["t"]))
 
-    records = list(wandb_records(next((tmp_path / "wandb").glob("offline-run-*/*.wandb"))))
+    path = next((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    records: list = []
+    for _ in range(200):  # W&B's own process may close its file a moment after `finish`
+        records = list(wandb_records(path))
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            break
+        time.sleep(0.1)
     run = next(r.run for r in records if r.WhichOneof("record_type") == "run")
     assert (run.project, run.run_group, run.job_type, list(run.tags)) == ("p", "g", "train", ["t"])
     saved = {u.key: json.loads(u.value_json) for u in run.config.update}
