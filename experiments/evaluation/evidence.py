@@ -29,7 +29,7 @@ class Estimate:
 
     Attributes:
         value: mean over seeds; None where undefined (`reason` says why).
-        low, high: bootstrap interval over dates, drawn jointly for all seeds; None as `reason` says.
+        low, high: bootstrap interval over dates, drawn for all seeds together; None: see `reason`.
         seeds: the measure of each seed; None where undefined.
         reason: why something is None; empty otherwise.
     """
@@ -267,8 +267,8 @@ def _align(
             if t.ruined:
                 notes.append(
                     f"{label} was ruined after {len(t.dates)} of {len(common)} steps, on "
-                    f"{_day(t.dates[-1])}; its figures count nothing earned or paid afterwards, and "
-                    "its strategy has no intervals"
+                    f"{_day(t.dates[-1])}; its figures count nothing earned or paid afterwards; "
+                    "no intervals"
                 )
             elif len(t.dates) != len(common):
                 notes.append(

@@ -73,7 +73,7 @@ class Run:
 def wealth(run: Run, fig: Figure, narrow: bool) -> None:
     """Wealth on a logarithmic axis, and the drawdown of the agents and of equal weight below it."""
     top, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=118 if narrow else 28)
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=_legend_room(run, narrow))
     ends: list[tuple[str, float, str]] = []
     lows, highs = [1.0], [1.0]
     for name, line in run.lines.items():
@@ -102,7 +102,7 @@ def rolling_sharpe(run: Run, fig: Figure, narrow: bool) -> None:
     """Sharpe ratio of the last `rolling_rows(run)` steps."""
     rows = rolling_rows(run)
     ax = fig.subplots()
-    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=118 if narrow else 28)
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=_legend_room(run, narrow))
     ax.axhline(0, color=style.MUTED, linewidth=0.8)
     ends: list[tuple[str, float, str]] = []
     for name, line in run.lines.items():
@@ -132,6 +132,8 @@ def rolling_rows(run: Run) -> int:
 
 def differences(run: Run, fig: Figure, narrow: bool) -> None:
     """Agent less baseline with its interval: growth and Sharpe ratio."""
+    from matplotlib.ticker import MaxNLocator
+
     evidence, agents = run.evidence, run.evidence.of_role("agent")
     others = [n for n, role in run.roles.items() if role != "agent"]
     axes: Any = fig.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
@@ -156,6 +158,7 @@ def differences(run: Run, fig: Figure, narrow: bool) -> None:
         ax.set_title(title)
         ax.set_yticks(range(len(others)), [short_label(n) if narrow else label(n) for n in others])
         ax.set_ylim(len(others) - 0.4, -0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(5 if narrow else 7))
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.08)
     fig.text(0.5, 8 / (fig.get_figheight() * 72), "← baseline ahead\u2003\u2003agent ahead →",
@@ -166,10 +169,15 @@ def weights(run: Run, fig: Figure, narrow: bool) -> None:
     """Weights over time as stacked areas: largest assets by name, the rest together, and cash."""
     names = run.focus()
     axes = np.atleast_1d(fig.subplots(len(names), 1, sharex=True))
-    set_margins(
-        fig, left=44, right=14 if narrow else 150, top=26, bottom=100 if narrow else 28, hspace=0.25
-    )
     largest = _largest_assets([run.trajectories[n][0] for n in names])
+    set_margins(
+        fig,
+        left=44,
+        right=14 if narrow else 150,
+        top=26,
+        bottom=40 + 16 * -(-(len(largest) + 2) // 3) if narrow else 28,
+        hspace=0.25,
+    )
     for ax, name in zip(axes, names, strict=True):
         t = run.trajectories[name][0]
         seed = "" if t.seed is None else f", seed {t.seed}"
@@ -206,7 +214,7 @@ def weights(run: Run, fig: Figure, narrow: bool) -> None:
 def trading(run: Run, fig: Figure, narrow: bool) -> None:
     """Active share, turnover and cumulative cost."""
     axes = fig.subplots(3, 1, sharex=True)
-    bottom = 118 if narrow else 28
+    bottom = _legend_room(run, narrow)
     set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=bottom, hspace=0.32)
     ends: list[tuple[str, float, str]] = []
     for name, line in run.lines.items():
@@ -264,6 +272,11 @@ def learning(
 def learning_panels(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     """Measures that some curve holds, in order of appearance."""
     return list(dict.fromkeys(k for curve in curves.values() for k in curve if k != "steps"))
+
+
+def _legend_room(run: Run, narrow: bool) -> float:
+    """Height below the lowest axes: for the dates, and on a phone for a legend of two columns."""
+    return 34 + 16 * -(-len(run.roles) // 2) if narrow else 28
 
 
 # --------------------------------------------------------------------------- series

@@ -137,9 +137,9 @@ def _performance(run: Run) -> str:
         tables.metrics_html(run),
         f'<p class="note">Small print: {level} intervals from a stationary bootstrap of dates '
         f"({b['replications']:,} resampled histories, blocks of {b['mean_block']} steps on "
-        "average, the same dates for every strategy and seed). They hold what the luck of the days could "
-        "have changed; the rows of the seeds show what the luck of training did. Bold is the best "
-        "figure of a column. Maximum drawdown and Calmar depend on the order of the days, which "
+        "average, the same dates for every strategy and seed). They hold what the luck of the days "
+        "could have changed; the rows of the seeds show what the luck of training did. Bold is the "
+        "best figure of a column. Maximum drawdown and Calmar depend on the order of the days, which "
         "resampling changes: their intervals describe reshuffled histories.</p>",
     ]
     if evidence.differences:
@@ -159,9 +159,8 @@ def _performance(run: Run) -> str:
                 "interval contains zero.",
             ),
             tables.differences_html(run),
-            f'<p class="note">{pairs} pair{"s" if pairs > 1 else ""} compared; of intervals at {level}, about one in '
-            f"{one_in} misses the truth by chance alone, so a single one that excludes zero proves "
-            "little.</p>",
+            f'<p class="note">Of intervals at {level}, about one in {one_in} misses the truth by '
+            f"chance alone: among {pairs} pairs, one that excludes zero proves little.</p>",
         ]
     notes = evidence.notes + undefined_notes(evidence)
     if notes:

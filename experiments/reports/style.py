@@ -148,7 +148,7 @@ def _svg(figure: Figure, key: str, alt: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]+"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]+"', r"\1", text, count=1)
     text = re.sub(r"\n\s*", "\n", text)
-    # A tenth of a pixel is enough for coordinates; numbers in print, between tags, stay as they are.
+    # A tenth of a pixel is enough for coordinates; numbers in print, between tags, stay whole.
     text = re.sub(r"<[^>]*>", _shorter, text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
 

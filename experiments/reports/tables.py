@@ -18,7 +18,7 @@ from experiments.reports.figures import Run
 INTERVALS = ("cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "cvar")
 HEADS = COLUMNS | {
     "volatility": "Vol. %", "calmar": "Calmar", "cvar": "CVaR %", "hit_rate": "Hit %",
-    "turnover": "Turn­over ×/y",
+    "turnover": "Turnover ×/y",
 }  # fmt: skip
 SHOWN = (
     "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "cvar", "hit_rate",

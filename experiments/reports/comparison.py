@@ -1,0 +1,132 @@
+"""The page of `experiments.compare`: a table, intervals by run, and wealth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.reports import style
+from experiments.reports.axes import date_axis, log_axis, plot_seeds, set_margins
+from experiments.reports.report import page_html
+from experiments.reports.tables import scroll_box
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from experiments.compare import Row
+
+PALETTE = (*style.AGENTS.values(), *style.MORE_AGENTS)
+DASHES = ("-", "--", ":")
+
+
+def comparison_page(
+    rows: Sequence[Row], table: tuple[list[str], list[list[str]]], warnings: Sequence[str]
+) -> str:
+    """The whole page as HTML; equal input gives equal bytes."""
+    heads, cells = table
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
+    body = "".join(
+        f'<tr><th scope="row">{_swatch(i)}{escape(line[0])}</th>'
+        + "".join(f"<td>{_cell(c)}</td>" for c in line[1:])
+        + "</tr>"
+        for i, line in enumerate(cells)
+    )
+    grid = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    notes = "".join(f"<li>{escape(w)}</li>" for w in warnings)
+    count = len(rows)
+    figures = [
+        style.figure_html(
+            "intervals",
+            partial(intervals, rows),
+            (64 + 30 * count, 3 * (50 + 26 * count)),
+            "Growth, Sharpe ratio and growth less equal weight of every row, with intervals; the "
+            "table holds the numbers.",
+            "Dot: the figure on the days as they came. Bar: its bootstrap interval.",
+        ),
+        style.figure_html(
+            "wealth",
+            partial(wealth, rows),
+            (440, 380),
+            "Wealth of every row over its test window, on a logarithmic axis.",
+            "Thin lines are the seeds, bold lines their geometric mean; colours as in the table.",
+        ),
+    ]
+    parts = [
+        f"<header><h1>{count} results side by side</h1></header>",
+        f'{scroll_box(grid, "Results by run")}<ul class="note">{notes}</ul>',
+        *figures,
+    ]
+    css = files("experiments.reports").joinpath("report.css").read_text(encoding="utf-8")
+    return page_html("Comparison", css, "\n".join(parts))
+
+
+def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
+    """Growth, Sharpe ratio and growth less equal weight: a dot and a bar for each row."""
+    axes: Any = fig.subplots(3 if narrow else 1, 1 if narrow else 3, sharey=not narrow)
+    set_margins(
+        fig, left=130 if narrow else 250, right=14, top=26, bottom=26, hspace=0.36, wspace=0.08
+    )
+    titles = ("CAGR, %", "Sharpe ratio", "CAGR less equal weight, points")
+    for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
+        scale = 1.0 if k == 1 else 100.0
+        for y, row in enumerate(rows):
+            metrics = row.evidence.strategies[row.strategy].metrics
+            e = row.less_reference if k == 2 else metrics[("cagr", "sharpe")[k]]
+            if e is None or e.value is None:
+                continue
+            colour = line(y).colour
+            if e.low is not None and e.high is not None:
+                ax.plot([e.low * scale, e.high * scale], [y, y], color=colour, linewidth=2)
+            ax.plot(e.value * scale, y, "o", color=colour, markersize=7)
+        if k == 2:
+            ax.axvline(0, color=style.INK, linewidth=1)
+        ax.set_title(title)
+        size = 20 if narrow else 40
+        ax.set_yticks(range(len(rows)), [_cut(row.title, size) for row in rows])
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.locator_params(axis="x", nbins=5)
+        ax.grid(axis="y", visible=False)
+
+
+def wealth(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
+    """Wealth of every row."""
+    ax = fig.subplots()
+    set_margins(fig, left=44, right=14, top=26, bottom=28)
+    low, high = 1.0, 1.0
+    dates = max((t.dates for row in rows for t in row.trajectories), key=len)
+    for y, row in enumerate(rows):
+        paths = [
+            (np.r_[t.decision_dates[:1], t.dates], np.maximum(t.value, 1e-3))
+            for t in row.trajectories
+        ]
+        plot_seeds(ax, line(y), paths, geometric=True)
+        low = min([low, *(float(t.value.min()) for t in row.trajectories if not t.ruined)])
+        high = max([high, *(float(t.value.max()) for t in row.trajectories)])
+    log_axis(ax, low, high)
+    ax.set_title("Wealth, start = 1 (log scale)")
+    date_axis(ax, dates, narrow)
+
+
+def line(index: int) -> style.Line:
+    """The look of the row at this place: colours first, then dashes."""
+    dash = DASHES[index // len(PALETTE) % len(DASHES)]
+    return style.Line(PALETTE[index % len(PALETTE)], 1.8, dash, 5)
+
+
+def _swatch(index: int) -> str:
+    kind = {"-": "solid", ":": "dotted"}.get(line(index).dash, "dashed")
+    return f'<span class="swatch" style="border-top:3px {kind} {line(index).colour}"></span>'
+
+
+def _cell(text: str) -> str:
+    value, bracket, interval = text.partition(" [")
+    return escape(value) + (f"<small>[{escape(interval)}</small>" if bracket else "")
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else text[: size - 1] + "…"
