@@ -110,6 +110,8 @@ def checked(argv: Sequence[str], config_module: str = "hydra_conf") -> list[str]
     elsewhere = args.config_name or args.config_path or args.config_dir or args.experimental_rerun
     if args.help or args.hydra_help or args.info or args.shell_completion or elsewhere:
         return list(argv)
+    if args.multirun and args.cfg:
+        raise InputError("--cfg shows one job; leave out -m")
     given = list(args.overrides)
     flags = [a for a in argv if a not in given]
     if any(o.startswith("resume=") for o in given):
@@ -134,7 +136,24 @@ def checked(argv: Sequence[str], config_module: str = "hydra_conf") -> list[str]
             raise InputError(str(error).strip()) from error
         if jobs and not args.cfg:
             _check_folder(jobs[0], args.multirun)
+        if args.multirun:
+            groups = loader.list_groups("")
+            given = [
+                str(o.input_line) if o.key_or_group in groups else _for_jobs_only(o)
+                for o in overrides
+            ]
     return [*flags, *given]
+
+
+def _for_jobs_only(override: Override) -> str:
+    """`key=value` as `key=choice(value)`: Hydra applies what is not swept to the configuration
+    without the swept recipes, too, which lacks the keys that only a recipe brings."""
+    line = str(override.input_line)
+    plain = not (
+        override.is_delete() or override.is_sweep_override() or override.is_hydra_override()
+    )
+    key, _, value = line.partition("=")
+    return f"{key}=choice({value})" if plain and value else line
 
 
 def _resumed(given: list[str]) -> list[str]:

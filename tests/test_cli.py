@@ -172,6 +172,13 @@ def test_right_overrides_pass_unchanged(check, arguments):
     assert sorted(check(*arguments)) == sorted(arguments)
 
 
+def test_in_a_sweep_keys_wait_for_the_recipe_that_brings_them(check):
+    """Hydra applies plain overrides before it knows which recipe of the sweep is meant."""
+    given = check("-m", "+exp=ppo_portfolio,ppo_portfolio", "agent.learning_rate=1", "seed=0,1")
+    assert "agent.learning_rate=choice(1)" in given
+    assert "seed=0,1" in given and "+exp=ppo_portfolio,ppo_portfolio" in given
+
+
 def test_every_job_of_a_sweep_is_checked_before_the_first(check):
     with pytest.raises(InputError, match="did you mean agent=ppo"):
         check("-m", "seed=0,1", "agent=none,ppo,pp0")
