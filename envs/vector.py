@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -112,11 +113,10 @@ class PortfolioVectorEnv(VectorEnv):
         self.single_action_space = setting.action_map.space()
         self.single_observation_space = self.simulation.space()
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._flat = setting.observation == "flat"
         if self._flat:
-            shape = self.observation_space.shape or ()
-            self._buffers = [] if copy else [np.zeros(shape, np.float32) for _ in range(2)]
+            self._shape = (num_envs, *(self.single_observation_space.shape or ()))
+            self._buffers = [] if copy else [np.zeros(self._shape, np.float32) for _ in range(2)]
         self._rngs: list[np.random.Generator] = []
         self._truncated = np.zeros(num_envs, np.bool_)
         self._done = np.zeros(num_envs, np.bool_)
@@ -124,6 +124,11 @@ class PortfolioVectorEnv(VectorEnv):
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
         self._parts = [self.simulation.part(rows) for rows in self._slices]
         self._pool = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
+
+    @cached_property
+    def observation_space(self) -> gym.Space:  # type: ignore[override]
+        """Made when asked for: its bounds alone are as large as two batches of observations."""
+        return batch_space(self.single_observation_space, self.num_envs)
 
     # ------------------------------------------------------------------ seeds and state
     def reset(
@@ -270,7 +275,7 @@ class PortfolioVectorEnv(VectorEnv):
         if not self._flat:
             return None
         if self.copy:
-            return np.empty(self.observation_space.shape or (), np.float32)
+            return np.empty(self._shape, np.float32)
         self._buffers.reverse()
         return self._buffers[0]
 

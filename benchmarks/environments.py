@@ -1,0 +1,199 @@
+"""Steps a second of the kernel and of both environments, and what a window costs.
+
+python -m benchmarks.run environments
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import ASSETS, FEATURES, Effort, Row, over, panel, pinned, rates, take_turns
+from envs.data.market_data import MarketData
+from envs.features.panel import FeaturePanel
+from envs.market.kernel import drift_nb, trade_nb
+from envs.portfolio import PortfolioEnv
+from envs.vector import PortfolioVectorEnv
+
+WINDOW = 30
+EPISODE = 252
+
+
+def measure(effort: Effort) -> list[Row]:
+    market, features = panel(effort.rows)
+    return [
+        *kernel(market, effort),
+        *one_env(market, features, effort),
+        *vector_env(market, features, effort),
+        *window(market, features, effort),
+    ]
+
+
+def kernel(market: MarketData, effort: Effort) -> list[Row]:
+    """Prices move and the portfolio is rebalanced to other weights: the whole accounting."""
+    rng = np.random.default_rng(0)
+    n = effort.envs
+    targets = [rng.dirichlet(np.ones(ASSETS + 1), n) for _ in range(2)]
+    growth = np.ones((market.n_rows - 1, ASSETS + 1))
+    growth[:, :-1] = market.close[1:] / market.close[:-1]
+    rows = rng.integers(0, market.n_rows - 1, n)
+    drifted = np.empty((n, ASSETS + 1))
+    out = [np.empty(n) for _ in range(5)]
+    rate = np.full(ASSETS, 5e-4)
+
+    def both_ways() -> None:
+        for held, target in (targets, targets[::-1]):
+            drift_nb(rows, growth, held, drifted, out[0])
+            trade_nb(drifted, target, rate, rate, *out[1:])
+
+    with pinned(1) as note:
+        taken = take_turns({"": both_ways}, effort)[""]
+    name = f"accounting kernel, {n:,} portfolios"
+    return [Row(name, "steps/s", rates(taken, 2 * n), target=3e6, note=note)]
+
+
+def one_env(market: MarketData, features: FeaturePanel, effort: Effort) -> list[Row]:
+    """One `PortfolioEnv`, random actions, resets included."""
+    env = PortfolioEnv(market, features, episode_length=_episode(effort), random_start=True)
+    with pinned(1) as note:
+        taken = take_turns({"": stepper(env)}, effort)[""]
+    return [Row("PortfolioEnv", "steps/s", rates(taken, 1), target=40_000, note=note)]
+
+
+def stepper(env: PortfolioEnv) -> Callable[[], None]:
+    """A function that makes one step of one env with random actions, resets included."""
+    env.reset(seed=0)
+    rng = np.random.default_rng(1)
+    shape = env.action_space.shape
+    actions = itertools.cycle(rng.uniform(-1, 1, (64, *shape)).astype(np.float32))  # type: ignore[misc]
+
+    def step() -> None:
+        _, _, terminated, truncated, _ = env.step(next(actions))
+        if terminated or truncated:
+            env.reset()
+
+    return step
+
+
+def vector_env(market: MarketData, features: FeaturePanel, effort: Effort) -> list[Row]:
+    """`PortfolioVectorEnv` on one core, and its threads on two, in turn."""
+    rows = []
+    with pinned(1) as note:
+        envs = _vector(market, features, effort.envs, effort)
+        taken = take_turns({"": vector_stepper(envs)}, effort)[""]
+    name = f"PortfolioVectorEnv, {effort.envs:,} envs"
+    rows.append(Row(name, "steps/s", rates(taken, effort.envs), target=1.5e6, note=note))
+    for n in (effort.envs, 4 * effort.envs):
+        with pinned(2) as note:
+            both = {k: _vector(market, features, n, effort, threads=k) for k in (1, 2)}
+            taken_by = take_turns({str(k): vector_stepper(e) for k, e in both.items()}, effort)
+            for each in both.values():
+                each.close()
+        two = f"two threads, {n:,} envs"
+        ratio = over(taken_by["1"], taken_by["2"])
+        fast = 1.6 * 1.5e6 if n == effort.envs else None
+        rows += [
+            Row(two, "steps/s", rates(taken_by["2"], n), target=fast, cores=2, note=note),
+            Row(f"{two}, over one", "times", ratio, target=1.6, cores=2, note=note),
+        ]
+    return rows
+
+
+def vector_stepper(envs: PortfolioVectorEnv) -> Callable[[], None]:
+    """A function that steps all portfolios once with random actions."""
+    envs.reset(seed=0)
+    rng = np.random.default_rng(1)
+    drawn = rng.uniform(-1, 1, (8, *envs.action_space.shape)).astype(np.float32)  # type: ignore[misc]
+    actions = itertools.cycle(drawn)
+
+    def step() -> None:
+        envs.step(next(actions))
+
+    return step
+
+
+def window(market: MarketData, features: FeaturePanel, effort: Effort) -> list[Row]:
+    """Bytes a second of flat observations with a window, beside a plain copy of as many."""
+    n = effort.envs
+    with pinned(1) as note:
+        envs = _vector(market, features, n, effort, window=WINDOW)
+        envs.reset(seed=0)
+        out = np.zeros((n, WINDOW * ASSETS * FEATURES + ASSETS + 1), np.float32)
+        source, copy = np.ones_like(out), np.zeros_like(out)
+        taken = take_turns(
+            {
+                "observe": lambda: envs.simulation.write_flat(out),
+                "copy": lambda: np.copyto(copy, source),
+                "step": vector_stepper(envs),
+            },
+            effort,
+        )
+    size = out.nbytes / 1e9
+    shares = {k: over(taken["copy"], taken[k]) for k in ("observe", "step")}
+    what = f"window of {WINDOW}, {n:,} envs"
+    return [
+        Row(f"plain copy of {out.nbytes / 1e6:.1f} MB", "GB/s", rates(taken["copy"], size)),
+        Row(f"flat observation, {what}", "GB/s", rates(taken["observe"], size)),
+        Row(f"flat observation, {what}", "of copy", shares["observe"], target=0.7, note=note),
+        Row(f"whole step, {what}", "of copy", shares["step"]),
+        Row(f"whole step, {what}", "steps/s", rates(taken["step"], n)),
+    ]
+
+
+def memory(effort: Effort, window: int = 60) -> list[Row]:
+    """What the process grows by when a vector env with a window is made and stepped."""
+    name = f"memory of {effort.envs:,} envs, window {window}, over its buffers"
+    market, features = panel(effort.rows)
+    warm = _vector(market, features, 2, effort, window=window)
+    vector_stepper(warm)()
+    before = resident_bytes()
+    if before is None:
+        return [Row(name, "times", target=1.2, less=True, note="this system has no /proc")]
+    envs = _vector(market, features, effort.envs, effort, window=window)
+    step = vector_stepper(envs)
+    for _ in range(20):
+        step()
+    grown = (resident_bytes() or 0) - before
+    buffers = 2 * effort.envs * 4 * (window * ASSETS * FEATURES + ASSETS + 1)
+    whole = market.n_rows * window * ASSETS * FEATURES * 4
+    note = f"grew {grown / 1e6:.0f} MB; all windows at once would be {whole / 1e6:,.0f} MB"
+    ratio = grown / buffers
+    return [Row(name, "times", (ratio, ratio), target=1.2, less=True, note=note)]
+
+
+def resident_bytes() -> int | None:
+    """Resident memory of this process; None where the system does not tell."""
+    import os
+
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _episode(effort: Effort) -> int:
+    return min(EPISODE, effort.rows // 4)
+
+
+def _vector(
+    market: MarketData,
+    features: FeaturePanel,
+    n: int,
+    effort: Effort,
+    threads: int = 1,
+    window: int = 1,
+) -> PortfolioVectorEnv:
+    return PortfolioVectorEnv(
+        market,
+        features,
+        num_envs=n,
+        threads=threads,
+        window=window,
+        copy=False,
+        episode_length=_episode(effort),
+        random_start=True,
+    )

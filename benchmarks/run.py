@@ -1,0 +1,165 @@
+"""All benchmarks in one run, as a table and as JSON.
+
+    python -m benchmarks.run                      # everything but the recipe: two minutes
+    python -m benchmarks.run --quick              # a look: half a minute
+    python -m benchmarks.run --full               # with +exp=ppo_portfolio: minutes more
+    python -m benchmarks.run peers learning       # some concerns only
+
+Each concern runs in a process of its own, one after the other: what one leaves behind (threads,
+memory, warning filters) does not touch the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchmarks import environments, learning, peers, programs
+from benchmarks.measure import FULL, QUICK, Effort, Row
+
+CONCERNS = {
+    "environments": environments.measure,
+    "memory": environments.memory,
+    "learning": learning.measure,
+    "peers": peers.measure,
+    "programs": programs.measure,
+    "recipe": programs.recipe,
+}
+USUAL = [name for name in CONCERNS if name != "recipe"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.run", description="Speed and memory, beside their targets."
+    )
+    parser.add_argument(
+        "concerns", nargs="*", help=f"any of: {', '.join(CONCERNS)}; default: all but recipe"
+    )
+    parser.add_argument("--quick", action="store_true", help="few repeats, a small feature panel")
+    parser.add_argument("--full", action="store_true", help="also +exp=ppo_portfolio (minutes)")
+    parser.add_argument("--json", type=Path, help="default: outputs/benchmarks/TIME.json")
+    parser.add_argument("--markdown", type=Path, help="also write the table for the documentation")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.concerns if name not in CONCERNS]
+    if unknown:
+        parser.error(f"unknown concern {unknown[0]!r}; known: {', '.join(CONCERNS)}")
+    result = collect(options.concerns or USUAL, QUICK if options.quick else FULL, options.full)
+    show(result)
+    default = Path("outputs/benchmarks") / f"{result['started'].replace(':', '-')}.json"
+    path = options.json or default
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written: {path}")
+    if options.markdown:
+        options.markdown.write_text(markdown(result))
+        print(f"written: {options.markdown}")
+
+
+def collect(concerns: list[str], effort: Effort, full: bool = False) -> dict[str, Any]:
+    """Runs the concerns one after the other; all that the table and the JSON say."""
+    from rich.console import Console
+
+    from experiments.provenance import command_line, git_state, machine, package_versions
+
+    console = Console(stderr=True)
+    started = datetime.now(UTC)
+    rows = []
+    for name in [*concerns, "recipe"] if full and "recipe" not in concerns else concerns:
+        load = load_average()
+        with (
+            console.status(f"measuring {name} ..."),
+            # A child that is spawned has no threads or compiled code of its parent.
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        ):
+            found: list[Row] = pool.submit(CONCERNS[name], effort).result()
+        rows += [
+            {"concern": name, "load_before": load, "reached": row.reached, **asdict(row)}
+            for row in found
+        ]
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        "command": command_line(),
+        "effort": asdict(effort),
+        "git": git_state(),
+        "machine": machine(),
+        "packages": package_versions(),
+        "rows": rows,
+    }
+
+
+def load_average() -> float | None:
+    """Processes that wanted a core in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Benchmarks, {headline(result)}", title_justify="left")
+    table.add_column("what")
+    for title in ("cores", "median", "best", "unit", "target", "reached"):
+        table.add_column(title, justify="left" if title == "unit" else "right")
+    table.add_column("note")
+    concern = None
+    for row in result["rows"]:
+        if concern not in (None, row["concern"]):
+            table.add_section()
+        concern = row["concern"]
+        style = None if row["reached"] is None else "green" if row["reached"] >= 1 else "yellow"
+        table.add_row(*cells(row), row["note"], style=style)
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table of `docs/benchmarks.md`, with where its figures come from."""
+    lines = [f"`{result['command']}`: {headline(result)}", ""]
+    lines.append("| what | cores | median | best | unit | target | reached |")
+    lines.append("|---|---:|---:|---:|---|---:|---:|")
+    for row in result["rows"]:
+        lines.append("| " + " | ".join(cells(row)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def headline(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    commit = (result["git"]["commit"] or "no commit")[:10]
+    changed = " with local changes" if result["git"]["dirty"] else ""
+    loads = [row["load_before"] for row in result["rows"] if row["load_before"] is not None]
+    load = f", load before each part {min(loads)} to {max(loads)}" if loads else ""
+    return (
+        f"{result['started'][:10]}, commit {commit}{changed}, {machine['processor']}, "
+        f"{machine['cpu_count']} cores, Python {machine['python']}{load}"
+    )
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    reached = "" if row["reached"] is None else f"{row['reached']:.2f}x"
+    figures = [number(figure) for figure in reversed(row["figures"] or (None, None))]
+    target = ("< " if row["less"] and row["target"] else "") + number(row["target"])
+    return [row["name"], str(row["cores"]), *figures, row["unit"], target, reached]
+
+
+def number(value: float | None) -> str:
+    """Three digits that mean something."""
+    if value is None:
+        return ""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.3g} M"
+    if abs(value) >= 1000:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The benchmarks run at a tiny size and say something finite; nothing here holds a clock."""
+
+import json
+import math
+import os
+import warnings
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from benchmarks import environments, learning, peers, programs, run
+from benchmarks.measure import Effort, Row, panel, pinned, take_turns
+from benchmarks.numpy_env import NumpyPortfolioEnv
+
+TINY = Effort(repeats=2, seconds=1e-4, rows=120, envs=4, rounds=1, feature_panel=(2, 300))
+
+
+def finite(rows):
+    for row in rows:
+        assert row.figures is not None, f"{row.name}: {row.note}"
+        assert all(math.isfinite(figure) and figure > 0 for figure in row.figures), row
+    return {row.name: row for row in rows}
+
+
+def test_environments():
+    market, features = panel(TINY.rows)
+    assert finite(environments.kernel(market, TINY))
+    assert finite(environments.one_env(market, features, TINY))
+    rows = finite(environments.vector_env(market, features, TINY))
+    assert rows["two threads, 4 envs"].unit == "steps/s"
+    assert len(finite(environments.window(market, features, TINY))) == 3
+
+
+@pytest.mark.skipif(environments.resident_bytes() is None, reason="this system has no /proc")
+def test_memory_of_a_window_is_its_buffers():
+    row = environments.memory(replace(TINY, rows=2000, envs=512))[0]
+    # All windows at once would be four times the buffers; a third may be noise of the allocator.
+    assert row.figures[0] < 1.5, row
+
+
+def test_learning_counts_the_steps_it_makes():
+    from agents.sb3 import PPO
+
+    agent = PPO(num_envs=4, n_steps=8, batch_size=16, torch_threads=1)
+    assert len(finite(learning.ppo(agent, TINY))) == 2
+
+
+def test_peers_or_how_to_get_them():
+    rows = peers.measure(TINY)
+    here = [row for row in rows if row.note != peers.MISSING]
+    assert len(here) >= 4
+    finite(here)
+
+
+def test_a_missing_peer_says_how_to_get_it(monkeypatch):
+    def absent(*arguments):
+        raise ImportError("no module named so")
+
+    monkeypatch.setattr(peers, "gym_trading_env", absent)
+    monkeypatch.setattr(peers, "gym_anytrading", absent)
+    rows = {row.name: row for row in peers.measure(TINY)}
+    for name in ("gym-trading-env", "gym-anytrading"):
+        assert rows[name].figures is None and "pip install" in rows[name].note
+    assert len(rows) == 6
+
+
+def test_programs():
+    rows = finite(programs.all_features(TINY))
+    assert all(row.less for row in rows.values())
+    assert finite(programs.help_text(replace(TINY, repeats=1)))
+
+
+def test_numpy_env_is_a_gymnasium_env_that_charges_its_costs():
+    market, features = panel(40)
+    flat = np.ones_like(market.close)
+    env = NumpyPortfolioEnv(flat, features.values, cost=0.01, episode_length=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about its endless box, as such environments usually have
+        check_env(env)
+    env.reset(seed=0)
+    # From cash to 20/21 of assets at constant prices: 1 % of 20/21 is charged.
+    _, reward, _, _, info = env.step(np.zeros(21, np.float32))
+    assert info["value"] == pytest.approx(1 - 0.01 * 20 / 21, rel=1e-6)
+    assert reward == pytest.approx(math.log(info["value"]), rel=1e-12)
+    assert isinstance(env.observation_space, gym.spaces.Box)
+
+
+def test_ratio_reached_is_good_when_it_is_above_one():
+    assert Row("speed", "steps/s", (300.0, 200.0), target=100).reached == 2.0
+    assert Row("seconds", "s", (1.0, 2.0), target=4, less=True).reached == 2.0
+    assert Row("no target", "s", (1.0, 2.0)).reached is None
+    assert Row("nothing measured", "s", target=4).reached is None
+
+
+def test_functions_take_turns():
+    order = []
+    work = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    taken = take_turns(work, replace(TINY, repeats=3, seconds=0.0))
+    assert "".join(order) == "aabb" + "ab" * 3  # warmed and gauged first
+    assert all(0 < best <= middle for best, middle in taken.values())
+
+
+def test_cores_are_given_back():
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    with pinned(1) as note:
+        assert note or len(os.sched_getaffinity(0)) == 1
+    with pinned(10_000) as note:
+        assert note
+    if before is not None:
+        assert os.sched_getaffinity(0) == before
+
+
+def test_command_writes_json_and_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "QUICK", TINY)
+    target, page = tmp_path / "a" / "result.json", tmp_path / "table.md"
+    run.main(["memory", "--quick", "--json", str(target), "--markdown", str(page)])
+    found = json.loads(target.read_text())
+    assert {"started", "git", "machine", "packages", "rows"} <= found.keys()
+    assert found["effort"]["envs"] == TINY.envs
+    name = found["rows"][0]["name"]
+    assert name in page.read_text() and "memory" in capsys.readouterr().out
+
+
+def test_an_unknown_concern_is_an_error(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["peer"])
+    assert "known: environments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (3_456_789, "3.46 M"), (54_321, "54,300"), (0.7, "0.7"), (12.345, "12.3")],
+)
+def test_three_digits(value, text):
+    assert run.number(value) == text
