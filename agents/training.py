@@ -258,7 +258,8 @@ class _Rounds(BaseCallback):
     def _judge(self, step: int) -> None:
         _check_finite(self.model)
         parameters = self.model.policy.state_dict()
-        score = float(rollout(self.judged, self.validation).reward.mean())
+        judged = rollout(self.judged, self.validation)
+        score = float(judged.reward.mean())
         env = self.model.env
         assert isinstance(env, SB3VecEnv)
         if not self.curve["validation"] or score > max(self.curve["validation"]):
@@ -270,4 +271,6 @@ class _Rounds(BaseCallback):
             figures = dict(self.writer.values)
             figures["train/reward_per_step"] = self.curve["train_reward"][-1]
             figures["validation/reward_per_step"] = score
+            figures["validation/active_share"] = float(judged.active_share.mean())
+            figures["validation/turnover_per_step"] = float(judged.turnover.mean())
             self.log(step, figures)

@@ -11,8 +11,10 @@ from agents.rollout import rollout
 from agents.sb3 import DDPG, PPO
 from agents.sb3_env import SB3VecEnv
 from agents.training import CHECKPOINT, MODEL, train
+from envs.data import sp500
 from envs.data.synthetic import synthetic
 from envs.errors import InputError
+from envs.features import StandardScaler, build_features
 from envs.features.panel import FeaturePanel
 from envs.market.costs import ProportionalCost
 from envs.portfolio import PortfolioEnv
@@ -206,6 +208,44 @@ def test_env_threads_do_not_change_the_result(tmp_path):
         for n in (1, 2)
     ]
     assert curves[0] == curves[1]
+
+
+def test_no_action_of_the_whole_chain_knows_the_future(tmp_path):
+    """Prices, features, scaler, observations, network: bit-equal actions up to t when all prices
+    after t are others, on the twenty stocks."""
+    market = sp500(start="2015-01-01", end="2018-12-31")
+    cut, train_stop, t_end = 800, 500, market.n_rows
+    close = market.close.copy()
+    close[cut + 1 :] *= np.random.default_rng(1).uniform(0.5, 2.0, close[cut + 1 :].shape)
+    other = replace(market, close=close)
+    runs = []
+    for panel in (market, other):
+        built = build_features(panel)
+        scaler = StandardScaler().fit(built, built.warmup, train_stop)
+        features = scaler.transform(built)
+        keywords = {"reward": REWARD, "window": 2}
+        training = make_setting(
+            panel, features, stop=train_stop, episode_length=64, random_start=True, **keywords
+        )
+        validation = make_setting(panel, features, start=train_stop, stop=t_end, **keywords)
+        # judged on rows before the cut only, as a window that ends there would
+        judged = make_setting(panel, features, start=train_stop, stop=cut, **keywords)
+        folder = tmp_path / str(len(runs))
+        policy = train(SMALL_PPO, training, judged, seed=0, folder=folder).policy
+        env = PortfolioEnv.from_setting(validation)
+        observation, info = env.reset()
+        seen = []
+        while info["t"] <= cut:
+            action, _ = policy.predict(observation)
+            seen.append(
+                (features.values[info["t"]].tobytes(), observation.tobytes(), action.tobytes())
+            )
+            observation, *_, info = env.step(action)
+        runs.append((scaler.to_dict(), seen, observation.tobytes()))
+    assert runs[0][0] == runs[1][0]
+    assert len(runs[0][1]) == cut - train_stop + 1
+    assert runs[0][1] == runs[1][1]
+    assert runs[0][2] != runs[1][2]  # the change does arrive, one row later
 
 
 def test_the_best_policy_on_validation_is_the_one_that_is_kept(tmp_path):
