@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("config.yaml", "metrics.json", "trajectories.h5")
 REFERENCE = "equal_weight"
+MOST_SHOWN = 4
 MEASURES = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 
 
@@ -50,9 +51,18 @@ class Row:
     less_reference: Difference | None
 
     @property
+    def special(self) -> str:
+        """What differs in this run's config, in a few words: `commission_bps 10, seed 2`."""
+        last = [key.split(".")[-1] for key in self.config]
+        names = [k if last.count(e) > 1 else e for k, e in zip(self.config, last, strict=True)]
+        texts = [f"{n} {_plain(v)}" for n, v in zip(names, self.config.values(), strict=True)]
+        more = len(texts) - MOST_SHOWN
+        return ", ".join(texts[:MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")
+
+    @property
     def title(self) -> str:
         """Strategy and what is special about the run, or its folder."""
-        special = ", ".join(f"{key.split('.')[-1]} {_plain(v)}" for key, v in self.config.items())
+        special = self.special
         return f"{label(self.strategy)}: {special if 0 < len(special) <= 40 else self.run}"
 
 
@@ -110,8 +120,8 @@ def expand(folders: Sequence[Path]) -> list[Path]:
             missing = [name for name in NEEDED if not (job / name).is_file()]
             if missing:
                 raise InputError(
-                    f"{job}: {', '.join(missing)} missing, so the run did not finish; finish it with "
-                    f"python -m experiments.run resume={job}, or leave it out"
+                    f"{job}: {', '.join(missing)} missing, so the run did not finish; finish it "
+                    f"with python -m experiments.run resume={job}, or leave it out"
                 )
             if job.resolve() not in {r.resolve() for r in runs}:
                 runs.append(job)
@@ -127,11 +137,12 @@ def _jobs(folder: Path) -> list[Path]:
     found = {
         p.parent for depth in ("*", "*/*") for n in NEEDED[:2] for p in folder.glob(f"{depth}/{n}")
     }
-    number = lambda part: (0, int(part), "") if part.isdigit() else (1, 0, part)  # noqa: E731
-    return sorted(
-        (p for p in found if ".hydra" not in p.parts),
-        key=lambda p: [number(part) for part in p.relative_to(folder).parts],
-    )
+    runs = (path for path in found if path.name != ".hydra")
+    return sorted(runs, key=lambda path: [_in_order(p) for p in path.relative_to(folder).parts])
+
+
+def _in_order(part: str) -> tuple[int, int, str]:
+    return (0, int(part), "") if part.isdigit() else (1, 0, part)
 
 
 def read_rows(runs: Sequence[Path]) -> list[Row]:
@@ -207,22 +218,19 @@ def warnings(rows: Sequence[Row]) -> list[str]:
     if len(spans) > 1:
         text = "; ".join(f"{a} to {b}" for a, b in sorted(spans))
         found.append(f"the test windows differ, so the figures are not comparable: {text}")
-    found.append(
-        f"{len(rows)} rows: the best of many is partly luck; choose on validation, not on this table"
-    )
+    found.append(f"the best of {len(rows)} is partly luck: choose on validation, not on this table")
     noted = {f"{r.run}: {note}" for r in rows for note in r.evidence.notes}
     return found + sorted(noted)
 
 
 def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """`(heads, cells)` of the table as text."""
-    keys = list(rows[0].config)
-    heads = ["Run", "Strategy", *keys, *(BY_NAME[m].label for m in MEASURES)]
+    heads = ["Run", "Strategy", "What differs", *(BY_NAME[m].label for m in MEASURES)]
     heads += ["CAGR less equal weight", "growth is"]
     cells = []
     for row in rows:
         metrics = row.evidence.strategies[row.strategy].metrics
-        line = [row.run, label(row.strategy), *(_plain(row.config[k]) for k in keys)]
+        line = [row.run, label(row.strategy), row.special or "nothing"]
         for measure in MEASURES:
             e, metric = metrics[measure], BY_NAME[measure]
             interval = metric.interval(e.low, e.high) if measure in ("cagr", "sharpe") else ""
@@ -245,9 +253,8 @@ def comparison_table(rows: Sequence[Row]) -> Table:
 
     heads, cells = table_cells(rows)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    first_number = 2 + len(rows[0].config)
     for i, head in enumerate(heads):
-        right = first_number <= i < len(heads) - 1
+        right = 3 <= i < len(heads) - 1
         table.add_column(escape(head), justify="right" if right else "left", overflow="fold")
     for line in cells:
         table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in line))

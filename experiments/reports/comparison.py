@@ -43,7 +43,7 @@ def comparison_page(
         style.figure_html(
             "intervals",
             partial(intervals, rows),
-            (64 + 30 * count, 3 * (50 + 26 * count)),
+            (64 + 30 * count, 3 * (56 + 26 * count)),
             "Growth, Sharpe ratio and growth less equal weight of every row, with intervals; the "
             "table holds the numbers.",
             "Dot: the figure on the days as they came. Bar: its bootstrap interval.",
@@ -60,16 +60,40 @@ def comparison_page(
         f"<header><h1>{count} results side by side</h1></header>",
         f'{scroll_box(grid, "Results by run")}<ul class="note">{notes}</ul>',
         *figures,
+        _configs(rows),
     ]
     css = files("experiments.reports").joinpath("report.css").read_text(encoding="utf-8")
     return page_html("Comparison", css, "\n".join(parts))
+
+
+def _configs(rows: Sequence[Row]) -> str:
+    """Every key of the config that differs, one column a row of the table above."""
+    if not rows[0].config:
+        return ""
+    head = "".join(f'<th scope="col">{_swatch(i)}{escape(r.run)}</th>' for i, r in enumerate(rows))
+    body = "".join(
+        f'<tr><th scope="row">{escape(key)}</th>'
+        + "".join(f"<td>{escape(str(r.config[key]))}</td>" for r in rows)
+        + "</tr>"
+        for key in rows[0].config
+    )
+    start = '<table><thead><tr><th scope="col">Key</th>'
+    grid = f"{start}{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<h2>What differs in the configs</h2>{scroll_box(grid, 'Configs')}"
 
 
 def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
     """Growth, Sharpe ratio and growth less equal weight: a dot and a bar for each row."""
     axes: Any = fig.subplots(3 if narrow else 1, 1 if narrow else 3, sharey=not narrow)
     set_margins(
-        fig, left=130 if narrow else 250, right=14, top=26, bottom=26, hspace=0.36, wspace=0.08
+        fig,
+        left=138 if narrow else 280,
+        right=14,
+        top=26,
+        bottom=26,
+        wspace=0.08,
+        # On a phone the panels stand one above the other, with room for ticks and a title.
+        hspace=56 / (26 * max(len(rows), 1)),
     )
     titles = ("CAGR, %", "Sharpe ratio", "CAGR less equal weight, points")
     for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
@@ -86,7 +110,7 @@ def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
         if k == 2:
             ax.axvline(0, color=style.INK, linewidth=1)
         ax.set_title(title)
-        size = 20 if narrow else 40
+        size = 21 if narrow else 42
         ax.set_yticks(range(len(rows)), [_cut(row.title, size) for row in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.locator_params(axis="x", nbins=5)
@@ -98,7 +122,7 @@ def wealth(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
     ax = fig.subplots()
     set_margins(fig, left=44, right=14, top=26, bottom=28)
     low, high = 1.0, 1.0
-    dates = max((t.dates for row in rows for t in row.trajectories), key=len)
+    dates = np.sort(np.concatenate([t.dates[[0, -1]] for row in rows for t in row.trajectories]))
     for y, row in enumerate(rows):
         paths = [
             (np.r_[t.decision_dates[:1], t.dates], np.maximum(t.value, 1e-3))

@@ -223,7 +223,7 @@ def trading(run: Run, fig: Figure, narrow: bool) -> None:
         for ax, value in zip(axes, (_active, _turnover, _paid), strict=True):
             plot_seeds(ax, line, [(t.dates, value(t)) for t in run.trajectories[name]])
         paid = float(np.mean([_paid(t)[-1] for t in run.trajectories[name]]))
-        ends.append((name, paid, f"{paid:.1f} %"))
+        ends.append((name, paid, f"{paid:.2f} %"))
     axes[0].set_title("Active share against 1/N, %")
     axes[1].set_title(f"Turnover a step, % of value (mean of {TURNOVER_ROWS} steps)")
     axes[2].set_title("Costs paid so far, % of value")

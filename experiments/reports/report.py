@@ -139,8 +139,8 @@ def _performance(run: Run) -> str:
         f"({b['replications']:,} resampled histories, blocks of {b['mean_block']} steps on "
         "average, the same dates for every strategy and seed). They hold what the luck of the days "
         "could have changed; the rows of the seeds show what the luck of training did. Bold is the "
-        "best figure of a column. Maximum drawdown and Calmar depend on the order of the days, which "
-        "resampling changes: their intervals describe reshuffled histories.</p>",
+        "best figure of a column. Maximum drawdown and Calmar depend on the order of the days, "
+        "which resampling changes: their intervals describe reshuffled histories.</p>",
     ]
     if evidence.differences:
         others = len(evidence.strategies) - len(evidence.of_role("agent"))
@@ -160,7 +160,7 @@ def _performance(run: Run) -> str:
             ),
             tables.differences_html(run),
             f'<p class="note">Of intervals at {level}, about one in {one_in} misses the truth by '
-            f"chance alone: among {pairs} pairs, one that excludes zero proves little.</p>",
+            f"chance alone: among {pairs} pairs, one without zero proves little.</p>",
         ]
     notes = evidence.notes + undefined_notes(evidence)
     if notes:
@@ -259,7 +259,7 @@ def _learning(run: Run, curves: Curves) -> str:
         "One line a seed. The checkpoint that is tested was chosen by its validation score; the "
         "test window had no say.",
     )
-    return _section("learning", "How it learned", figure)
+    return _section("training", "How it learned", figure)
 
 
 def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[Any]]) -> str:

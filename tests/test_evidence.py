@@ -1,0 +1,185 @@
+"""Evidence from trajectories: what is averaged, paired, left out, and read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from agents.rollout import Trajectory
+from envs.errors import InputError
+from experiments.evaluation import metrics as m
+from experiments.evaluation.evidence import Evidence, evaluate
+from experiments.evaluation.table import label, print_table, spread_text
+from experiments.evaluation.trajectory_store import load_trajectories, save_trajectories
+from tests.trajectories import example_run, simulate
+
+BASELINES = ["equal_weight", "buy_and_hold", "momentum", "risk_parity"]
+
+
+def evidence_of(run: dict[str, list[Trajectory]], n_bootstrap: int = 60) -> Evidence:
+    agents = [name for name in run if name in ("ppo", "ddpg")]
+    baselines = [name for name in run if name not in (*agents, "benchmark")]
+    return evaluate(run, agents=agents, baselines=baselines, n_bootstrap=n_bootstrap, seed=1)
+
+
+def test_an_agent_is_the_mean_over_its_seeds_and_its_spread_is_told() -> None:
+    run = example_run(n=200)
+    e = evidence_of(run).strategies["ppo"].metrics["sharpe"]
+    each = [float(m.sharpe(t.net_return, 252.0, t.cash_return)) for t in run["ppo"]]
+    assert e.seeds == pytest.approx(each)
+    assert e.value == pytest.approx(np.mean(each))
+    assert e.spread == pytest.approx((min(each), max(each), np.std(each, ddof=1)))
+    assert e.low is not None and e.high is not None
+    assert e.low < np.mean(each) < e.high
+    one = evidence_of(example_run(n=200, seeds=(5,))).strategies["ppo"].metrics["sharpe"]
+    assert one.spread is None
+    assert spread_text(one, m.BY_NAME["sharpe"]) == "no spread: one seed"
+
+
+def test_costs_and_wealth_agree_with_the_trajectory() -> None:
+    run = example_run(n=150)
+    t = run["momentum"][0]
+    e = evidence_of(run).strategies["momentum"].metrics
+    assert e["total_return"].value == pytest.approx(t.value[-1] - 1)
+    assert e["cost"].value == pytest.approx(t.total_cost.mean() * 252)
+    assert e["turnover"].value == pytest.approx(t.turnover.mean() * 252)
+    assert e["active_share"].value == pytest.approx(t.active_share.mean())
+
+
+def test_differences_are_paired_and_signed() -> None:
+    run = example_run(n=300)
+    base = run["equal_weight"][0]
+    better = base.net_return + 0.0002
+    ahead = replace(
+        base, name="ppo", seed=0, net_return=better, value=np.r_[1, np.cumprod(1 + better)]
+    )
+    run["ppo"] = [ahead]
+    e = evidence_of(run)
+    d = e.difference("ppo", "equal_weight", "cagr")
+    assert d is not None and d.verdict == "better"
+    assert d.share_above_zero == 1.0 and d.seeds_above_zero == 1.0
+    ours, theirs = (m.cagr(x, 252.0) for x in (better, base.net_return))
+    assert d.value == pytest.approx(ours - theirs)
+    same = evidence_of(run | {"ppo": [replace(base, name="ppo", seed=0)]})
+    zero = same.difference("ppo", "equal_weight", "cagr")
+    assert zero is not None and (zero.value, zero.low, zero.high) == (0.0, 0.0, 0.0)
+    assert zero.verdict == "not distinguishable from zero"
+    assert e.difference("ppo", "benchmark", "sharpe") is not None
+    assert e.difference("momentum", "equal_weight", "cagr") is None
+
+
+def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> None:
+    run = example_run(n=120)
+    e = evidence_of(run)
+    e.write(tmp_path / "a.json")
+    evidence_of(run).write(tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert Evidence.read(tmp_path / "a.json") == e
+    raw = json.loads((tmp_path / "a.json").read_text())
+    assert raw["format"] == 1
+    share = raw["strategies"]["benchmark"]["metrics"]["active_share"]
+    assert share["value"] is None and share["reason"] == "not a portfolio of these assets"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no such file"),
+        ("{", "not readable as JSON"),
+        ('{"format": 2}', "format 2, this version reads 1"),
+        ("[]", "format None"),
+        ('{"format": 1, "strategies": {"ppo": {}}}', "incomplete"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "metrics.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError) as error:
+        Evidence.read(path)
+    assert words in str(error.value) and str(path) in str(error.value)
+
+
+def test_ruin_keeps_the_window_and_loses_the_interval() -> None:
+    run = example_run(n=200)
+    run["ppo"][1] = simulate("ppo", seed=1, n=200, activity=0.7, ruin_at=50)
+    e = evidence_of(run)
+    assert e.window["steps"] == 200
+    ppo = e.strategies["ppo"]
+    assert ppo.ruined == [False, True, False]
+    growth = ppo.metrics["cagr"].seeds[1]
+    lost = run["ppo"][1].value[-1]
+    assert growth == pytest.approx(lost ** (252 / 200) - 1)
+    assert ppo.metrics["cagr"].low is None and "ruined" in ppo.metrics["cagr"].reason
+    d = e.difference("ppo", "equal_weight", "cagr")
+    assert d is not None and d.verdict == "no interval"
+    assert any("ppo (seed 1) was ruined after 51 of 200 steps" in note for note in e.notes)
+    assert e.strategies["equal_weight"].metrics["cagr"].low is not None
+
+
+def test_unequal_lengths_are_measured_on_common_dates_and_said() -> None:
+    run = {"equal_weight": [simulate("equal_weight", n=200)], "momentum": [simulate("momentum")]}
+    e = evidence_of(run)
+    assert e.window["steps"] == 200
+    assert any("momentum: 200 of its 500 steps" in note for note in e.notes)
+    late = simulate("momentum", n=100, start="2019-01-01")
+    with pytest.raises(InputError, match="fewer than two dates"):
+        evidence_of(run | {"momentum": [late]})
+
+
+def test_bad_calls_are_named() -> None:
+    run = example_run(n=50)
+    with pytest.raises(InputError, match="no trajectories for ddpg"):
+        evaluate(run, agents=["ddpg"], baselines=BASELINES)
+    with pytest.raises(InputError, match=r"level .* got 95"):
+        evaluate(run, agents=["ppo"], baselines=BASELINES, level=95)
+
+
+def test_trajectories_round_trip_to_the_bit(tmp_path: Path) -> None:
+    run = example_run(n=40)
+    run["ppo"][0] = replace(run["ppo"][0], notes=("a note", "ünïcode"))
+    run["ppo"][1] = simulate("ppo", seed=0, n=40, ruin_at=7)
+    save_trajectories(tmp_path / "t.h5", run)
+    back = load_trajectories(tmp_path / "t.h5")
+    assert list(back) == list(run)
+    for name, runs in run.items():
+        for one, two in zip(runs, back[name], strict=True):
+            for f in fields(Trajectory):
+                a, c = getattr(one, f.name), getattr(two, f.name)
+                if f.name == "costs":
+                    assert list(a) == list(c)
+                    for kind in a:
+                        np.testing.assert_array_equal(a[kind], c[kind])
+                elif isinstance(a, np.ndarray):
+                    assert a.dtype == c.dtype, f.name
+                    np.testing.assert_array_equal(a, c)
+                else:
+                    assert a == c and type(a) is type(c), f.name
+
+
+def test_a_truncated_or_foreign_store_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.h5"
+    with pytest.raises(InputError, match="no such file"):
+        load_trajectories(path)
+    save_trajectories(path, {"equal_weight": [simulate("equal_weight", n=300)]})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="truncated or not a file of trajectories"):
+        load_trajectories(path)
+
+
+def test_the_terminal_shows_agents_intervals_and_reasons() -> None:
+    run = example_run(n=120)
+    for width in (80, 140):
+        console = Console(width=width, record=True, file=open("/dev/null", "w"))
+        print_table(evidence_of(run), console)
+        text = console.export_text()
+        assert "PPO, 3 seeds" in text and "PPO − Equal weight" in text
+        assert "Active share is n/a for Benchmark" in text
+        assert max(len(line) for line in text.splitlines()) <= width
+    assert label("maximum_sharpe") == "Maximum Sharpe" and label("ppo") == "PPO"

@@ -1,0 +1,199 @@
+"""The report: whole, self-contained, repeatable, and written for every kind of run."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.rollout import Trajectory
+from experiments.evaluation.evidence import evaluate
+from experiments.reports import style, tables
+from experiments.reports.report import write_report
+from tests.trajectories import example_run, simulate
+
+VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle"}
+
+
+class Checker(HTMLParser):
+    """Collects ids, tags and attributes, and finds tags that are not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for key, value in attrs if key == "id" and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for key, value in attrs if key == "id" and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def write(path: Path, run: dict[str, list[Trajectory]], **more: Any) -> str:
+    agents = [name for name in run if name in ("ppo", "ddpg")]
+    baselines = [name for name in run if name not in (*agents, "benchmark")]
+    evidence = evaluate(run, agents=agents, baselines=baselines, n_bootstrap=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(
+            path,
+            title="PPO on <toys> & more",
+            evidence=evidence,
+            trajectories=run,
+            provenance={
+                "command": "python -m experiments.run +exp=smoke",
+                "data": "toys",
+                "versions": {"numpy": "2"},
+            },
+            config_yaml="name: <x>\n",
+            splits={"train": ("2010-01-01", "2014-12-31", 1250), "test": ("2015-01-05", "2016")},
+            notes=["survivors chosen with hindsight"],
+            **more,
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def curves() -> dict[str, dict[str, list[Any]]]:
+    steps = list(range(1000, 11000, 1000))
+    half = [None, 0.5, None, 0.6, float("nan"), 0.7, None, 0.8, None, 0.9]
+    return {
+        f"ppo/{seed}": {"steps": steps, "train_reward": [0.1] * 10, "validation": half}
+        for seed in range(3)
+    }
+
+
+def test_the_page_is_whole_self_contained_and_repeats(tmp_path: Path) -> None:
+    run = example_run(n=400)
+    page = write(tmp_path / "a.html", run, learning_curves=curves())
+    assert page == write(tmp_path / "b.html", run, learning_curves=curves())
+    assert len(page) < 3_000_000
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert len(set(checker.ids)) == len(checker.ids)
+    assert not any(tag in ("script", "link", "iframe") for tag, _ in checker.tags)
+    for tag, attributes in checker.tags:
+        for key in ("src", "href", "xlink:href"):
+            value = attributes.get(key)
+            assert value is None or value.startswith(("#", "data:")), (tag, value)
+        if tag == "svg":
+            assert attributes["role"] == "img" and attributes["aria-label"]
+        if tag == "img":
+            assert attributes["alt"]
+    assert not re.search(r"url\((?!#)", page)
+    for reference in re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', page):
+        assert reference in checker.ids
+    for key in ("differences", "wealth", "rolling-sharpe", "weights", "trading", "learning"):
+        assert f'<figure id="{key}">' in page
+    for text in (
+        "PPO on &lt;toys&gt; &amp; more",
+        "name: &lt;x&gt;",
+        "survivors chosen with hindsight",
+        "2010-01-01 to 2014-12-31, 1,250 steps",
+        "seed 2",
+        "sd over seeds",
+        "Monthly returns",
+    ):
+        assert text in page
+    assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<style>.*?</style>", "", page, flags=re.S))
+
+
+def test_numbers_in_figures_are_not_rounded_with_the_coordinates(tmp_path: Path) -> None:
+    run = example_run(n=300)
+    page = write(tmp_path / "r.html", run)
+    figure = page[page.index('<figure id="wealth">') : page.index('<figure id="rolling-sharpe">')]
+    for name, text in (("equal_weight", "Equal weight"), ("momentum", "Momentum")):
+        assert f">{text} {run[name][0].value[-1]:.2f}<" in figure
+
+
+def test_the_lead_says_who_won_and_how_sure(tmp_path: Path) -> None:
+    run = example_run(n=300)
+    page = write(tmp_path / "r.html", run)
+    lead = page[page.index('class="lead"') : page.index('class="cards"')].replace("&nbsp;", " ")
+    assert re.search(r"PPO (earned|lost) \d+\.\d % a year after costs", lead)
+    assert "Difference to equal weight:" in lead and "percentage points a year [" in lead
+    assert "Its 3 seeds earned" in lead and "highest CAGR:" in lead
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ({"equal_weight": [simulate("equal_weight", n=120)],
+          "momentum": [simulate("momentum", n=120, activity=0.5)]}, "No agent was trained"),
+        ({"equal_weight": [simulate("equal_weight", n=120)]}, "these are 1 baseline on"),
+        ({"ppo": [simulate("ppo", seed=3, n=30, n_assets=1, activity=1.0)],
+          "equal_weight": [simulate("equal_weight", n=30, n_assets=1)]},
+         "too short for a rolling Sharpe"),
+        ({"ppo": [simulate("ppo", seed=3, n=300)],
+          "equal_weight": [simulate("equal_weight", n=300)]}, "no spread: one seed"),
+        ({"ppo": [simulate("ppo", seed=0, n=300), simulate("ppo", seed=1, n=300, ruin_at=90)],
+          "equal_weight": [simulate("equal_weight", n=300)]}, "It was ruined in 1 of 2 seeds"),
+        ({"ppo": [simulate("ppo", seed=0, n=300, ruin_at=90)],
+          "equal_weight": [simulate("equal_weight", n=300)]}, "It was ruined in 1 of 1 seeds"),
+        ({"ppo": [simulate("ppo", seed=0, n=2)], "equal_weight": [simulate("equal_weight", n=2)]},
+         "2 steps"),
+    ],
+    ids=["no agent", "one line", "one asset, short", "one seed", "ruin", "only ruin", "two steps"],
+)  # fmt: skip
+def test_every_kind_of_run_has_a_report(
+    tmp_path: Path, run: dict[str, list[Trajectory]], expected: str
+) -> None:
+    page = write(tmp_path / "r.html", run)
+    assert expected in page.replace("&nbsp;", " ")
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+
+
+def test_long_short_weights_are_drawn_below_zero(tmp_path: Path) -> None:
+    run = example_run(n=60, seeds=(0,))
+    run["ppo"][0].weights[:] = [0.9, 0.6, -0.3, -0.4, 0.2]
+    page = write(tmp_path / "r.html", run)
+    figure = page[page.index('<figure id="weights">') : page.index('<figure id="trading">')]
+    assert "−50" in figure
+
+
+def test_monthly_returns_compound_and_average_over_seeds() -> None:
+    runs = [simulate("ppo", seed=s, n=80, activity=0.5) for s in (0, 1)]
+    months, returns = tables.monthly_returns(runs)
+    for month, value in zip(months, returns, strict=True):
+        expected = []
+        for t in runs:
+            inside = t.dates.astype("datetime64[M]") == month
+            expected.append(np.prod(1 + t.net_return[inside]) - 1)
+        assert value == pytest.approx(np.mean(expected))
+
+
+def test_labels_are_spread_as_little_as_needed() -> None:
+    assert style.spread_labels([10, 50, 90], 15, 0, 100) == [10, 50, 90]
+    placed = style.spread_labels([50, 50, 51, 99, 99], 15, 0, 100)
+    order = sorted(placed)
+    assert min(np.diff(order)) >= 15 - 1e-9 and order[0] >= 0 and order[-1] <= 100
+    assert style.spread_labels([], 15, 0, 100) == []
+    crowded = style.spread_labels([5.0] * 20, 15, 0, 100)
+    assert min(crowded) >= -1e-9 and max(crowded) <= 100 + 1e-9
+
+
+def test_a_strategy_keeps_its_colour() -> None:
+    one = style.lines({"ppo": "agent", "equal_weight": "baseline"})
+    two = style.lines({"ddpg": "agent", "ppo": "agent", "momentum": "baseline"})
+    assert one["ppo"] == two["ppo"] and two["ddpg"].colour != two["ppo"].colour
+    assert (
+        len({(x.colour, x.dash) for x in style.lines(dict.fromkeys(style.BASELINES, "b")).values()})
+        == 9
+    )
