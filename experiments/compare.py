@@ -17,7 +17,7 @@ from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain
 from experiments.evaluation.evidence import Difference, Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label
+from experiments.evaluation.table import WIDE, WITH_INTERVAL, label
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NEEDED = ("config.yaml", "metrics.json", "trajectories.h5")
 REFERENCE = "equal_weight"
 MOST_SHOWN = 4
+COLUMNS = {"cagr": "CAGR %", "sharpe": "Sharpe", "max_drawdown": "Max DD %", "cost": "Cost %/y"}
 MEASURES = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 
 
@@ -52,18 +53,19 @@ class Row:
 
     @property
     def special(self) -> str:
-        """What differs in this run's config, in a few words: `commission_bps 10, seed 2`."""
+        """What differs in this run's config: `commission_bps 10, seed 2`, or how many settings."""
+        if len(self.config) > MOST_SHOWN:
+            return f"{len(self.config)} settings"
         last = [key.split(".")[-1] for key in self.config]
         names = [k if last.count(e) > 1 else e for k, e in zip(self.config, last, strict=True)]
-        texts = [f"{n} {_plain(v)}" for n, v in zip(names, self.config.values(), strict=True)]
-        more = len(texts) - MOST_SHOWN
-        return ", ".join(texts[:MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")
+        values = self.config.values()
+        return ", ".join(f"{n} {_plain(v)}" for n, v in zip(names, values, strict=True))
 
     @property
     def title(self) -> str:
         """Strategy and what is special about the run, or its folder."""
-        special = self.special
-        return f"{label(self.strategy)}: {special if 0 < len(special) <= 40 else self.run}"
+        told = 0 < len(self.config) <= MOST_SHOWN and len(self.special) <= 40
+        return f"{label(self.strategy)}: {self.special if told else self.run}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     console = Console()
-    console.print(comparison_table(rows))
+    console.print(comparison_table(rows, console.width))
     for warning in warnings(rows):
         console.print(f"note: {warning}", highlight=False, markup=False)
     print(f"page: {page}")
@@ -225,15 +227,15 @@ def warnings(rows: Sequence[Row]) -> list[str]:
 
 def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """`(heads, cells)` of the table as text."""
-    heads = ["Run", "Strategy", "What differs", *(BY_NAME[m].label for m in MEASURES)]
-    heads += ["CAGR less equal weight", "growth is"]
+    heads = ["Strategy", "What differs", *(BY_NAME[m].label for m in MEASURES)]
+    heads += ["CAGR less equal weight", "Growth is", "Run"]
     cells = []
     for row in rows:
         metrics = row.evidence.strategies[row.strategy].metrics
-        line = [row.run, label(row.strategy), row.special or "nothing"]
+        line = [label(row.strategy), row.special or "nothing"]
         for measure in MEASURES:
             e, metric = metrics[measure], BY_NAME[measure]
-            interval = metric.interval(e.low, e.high) if measure in ("cagr", "sharpe") else ""
+            interval = metric.interval(e.low, e.high) if measure in WITH_INTERVAL else ""
             line.append(f"{metric.text(e.value)} {interval}".rstrip())
         d = row.less_reference
         if d is None:
@@ -241,23 +243,42 @@ def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         else:
             interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
             line += [f"{BY_NAME['cagr'].text(d.value, sign=True)} {interval}".rstrip(), d.verdict]
-        cells.append(line)
+        cells.append([*line, row.run])
     return heads, cells
 
 
-def comparison_table(rows: Sequence[Row]) -> Table:
-    """The table for the terminal: every row with all that differs."""
+def comparison_table(rows: Sequence[Row], width: int = WIDE) -> Table:
+    """The table for the terminal: measures by row, and below it what the rows are."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    heads, cells = table_cells(rows)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for i, head in enumerate(heads):
-        right = 3 <= i < len(heads) - 1
-        table.add_column(escape(head), justify="right" if right else "left", overflow="fold")
-    for line in cells:
-        table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in line))
+    legend = [f"{i} {r.run}: {r.special or 'the same config'}" for i, r in enumerate(rows, 1)]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption="\n".join(legend),
+        caption_justify="left",
+    )
+    table.add_column("", no_wrap=True)
+    columns = COLUMNS if width >= WIDE else {key: COLUMNS[key] for key in WITH_INTERVAL}
+    for head in (*columns.values(), "less 1/N %"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("growth", no_wrap=True)
+    for i, row in enumerate(rows, 1):
+        cells = [f"{i} {label(row.strategy)}"]
+        metrics, growth = row.evidence.strategies[row.strategy].metrics, BY_NAME["cagr"]
+        for key in columns:
+            e, metric = metrics[key], BY_NAME[key]
+            text = metric.interval(e.low, e.high) if key in WITH_INTERVAL else ""
+            cells.append(f"{metric.text(e.value, suffix=False)}\n{text}".rstrip())
+        d = row.less_reference
+        if d is None:
+            cells += ["—", ""]
+        else:
+            text = growth.interval(d.low, d.high, sign=True)
+            cells.append(f"{growth.text(d.value, sign=True, suffix=False)}\n{text}".rstrip())
+            cells.append("unclear" if d.verdict.startswith("not") else d.verdict)
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
     return table
 
 

@@ -31,7 +31,7 @@ def comparison_page(
     heads, cells = table
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     body = "".join(
-        f'<tr><th scope="row">{_swatch(i)}{escape(line[0])}</th>'
+        f'<tr><th scope="row">{_swatch(i)}{i + 1} {escape(line[0])}</th>'
         + "".join(f"<td>{_cell(c)}</td>" for c in line[1:])
         + "</tr>"
         for i, line in enumerate(cells)
@@ -70,10 +70,10 @@ def _configs(rows: Sequence[Row]) -> str:
     """Every key of the config that differs, one column a row of the table above."""
     if not rows[0].config:
         return ""
-    head = "".join(f'<th scope="col">{_swatch(i)}{escape(r.run)}</th>' for i, r in enumerate(rows))
+    head = "".join(f'<th scope="col">{_swatch(i)}{i + 1}</th>' for i, r in enumerate(rows))
     body = "".join(
         f'<tr><th scope="row">{escape(key)}</th>'
-        + "".join(f"<td>{escape(str(r.config[key]))}</td>" for r in rows)
+        + "".join(f"<td>{_value(r.config[key])}</td>" for r in rows)
         + "</tr>"
         for key in rows[0].config
     )
@@ -111,7 +111,9 @@ def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
             ax.axvline(0, color=style.INK, linewidth=1)
         ax.set_title(title)
         size = 21 if narrow else 42
-        ax.set_yticks(range(len(rows)), [_cut(row.title, size) for row in rows])
+        ax.set_yticks(
+            range(len(rows)), [_cut(f"{i} {row.title}", size) for i, row in enumerate(rows, 1)]
+        )
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.locator_params(axis="x", nbins=5)
         ax.grid(axis="y", visible=False)
@@ -150,6 +152,10 @@ def _swatch(index: int) -> str:
 def _cell(text: str) -> str:
     value, bracket, interval = text.partition(" [")
     return escape(value) + (f"<small>[{escape(interval)}</small>" if bracket else "")
+
+
+def _value(value: Any) -> str:
+    return "—" if value is None else escape(str(value))
 
 
 def _cut(text: str, size: int) -> str:
