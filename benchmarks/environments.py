@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,23 @@ def measure(effort: Effort) -> list[Row]:
         *kernel(market, effort),
         *one_env(market, features, effort),
         *vector_env(market, features, effort),
+        *two_threads(market, features, effort),
         *window(market, features, effort),
     ]
 
 
 def kernel(market: MarketData, effort: Effort) -> list[Row]:
     """Prices move and the portfolio is rebalanced to other weights: the whole accounting."""
-    rng = np.random.default_rng(0)
     n = effort.envs
+    with pinned(1) as note:
+        taken = take_turns({"": accounting(market, n)}, effort)[""]
+    name = f"accounting kernel, {n:,} portfolios"
+    return [Row(name, "steps/s", rates(taken, 2 * n), target=3e6, note=note)]
+
+
+def accounting(market: MarketData, n: int) -> Callable[[], None]:
+    """A function that makes two steps of n portfolios, to other weights and back."""
+    rng = np.random.default_rng(0)
     targets = [rng.dirichlet(np.ones(ASSETS + 1), n) for _ in range(2)]
     growth = np.ones((market.n_rows - 1, ASSETS + 1))
     growth[:, :-1] = market.close[1:] / market.close[:-1]
@@ -49,10 +59,7 @@ def kernel(market: MarketData, effort: Effort) -> list[Row]:
             drift_nb(rows, growth, held, drifted, out[0])
             trade_nb(drifted, target, rate, rate, *out[1:])
 
-    with pinned(1) as note:
-        taken = take_turns({"": both_ways}, effort)[""]
-    name = f"accounting kernel, {n:,} portfolios"
-    return [Row(name, "steps/s", rates(taken, 2 * n), target=3e6, note=note)]
+    return both_ways
 
 
 def one_env(market: MarketData, features: FeaturePanel, effort: Effort) -> list[Row]:
@@ -79,13 +86,17 @@ def stepper(env: PortfolioEnv) -> Callable[[], None]:
 
 
 def vector_env(market: MarketData, features: FeaturePanel, effort: Effort) -> list[Row]:
-    """`PortfolioVectorEnv` on one core, and its threads on two, in turn."""
-    rows = []
+    """`PortfolioVectorEnv` on one core."""
     with pinned(1) as note:
         envs = _vector(market, features, effort.envs, effort)
         taken = take_turns({"": vector_stepper(envs)}, effort)[""]
     name = f"PortfolioVectorEnv, {effort.envs:,} envs"
-    rows.append(Row(name, "steps/s", rates(taken, effort.envs), target=1.5e6, note=note))
+    return [Row(name, "steps/s", rates(taken, effort.envs), target=1.5e6, note=note)]
+
+
+def two_threads(market: MarketData, features: FeaturePanel, effort: Effort) -> list[Row]:
+    """`PortfolioVectorEnv` with one and with two threads in turn, after what two cores can give."""
+    rows = [two_cores(market, effort)]
     for n in (effort.envs, 4 * effort.envs):
         with pinned(2) as note:
             both = {k: _vector(market, features, n, effort, threads=k) for k in (1, 2)}
@@ -100,6 +111,28 @@ def vector_env(market: MarketData, features: FeaturePanel, effort: Effort) -> li
             Row(f"{two}, over one", "times", ratio, target=1.6, cores=2, note=note),
         ]
     return rows
+
+
+def two_cores(market: MarketData, effort: Effort) -> Row:
+    """What the machine has to give: the kernel alone, in calls of milliseconds, on two threads."""
+    works = [accounting(market, 32 * effort.envs) for _ in range(2)]
+
+    def in_turn() -> None:
+        for work in works:
+            work()
+
+    with pinned(2) as note, ThreadPoolExecutor(1) as pool:
+
+        def at_once() -> None:
+            other = pool.submit(works[1])
+            works[0]()
+            other.result()
+
+        taken = take_turns({"one": in_turn, "two": at_once}, effort)
+    ratio = over(taken["one"], taken["two"])
+    return Row(
+        "the machine: long kernels on two threads, over one", "times", ratio, cores=2, note=note
+    )
 
 
 def vector_stepper(envs: PortfolioVectorEnv) -> Callable[[], None]:

@@ -29,7 +29,8 @@ def test_environments():
     market, features = panel(TINY.rows)
     assert finite(environments.kernel(market, TINY))
     assert finite(environments.one_env(market, features, TINY))
-    rows = finite(environments.vector_env(market, features, TINY))
+    assert finite(environments.vector_env(market, features, TINY))
+    rows = finite(environments.two_threads(market, features, TINY))
     assert rows["two threads, 4 envs"].unit == "steps/s"
     assert len(finite(environments.window(market, features, TINY))) == 3
 
