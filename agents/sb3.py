@@ -12,8 +12,10 @@ from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
 
 from agents.sb3_env import SB3VecEnv
+from agents.sb3_policy import AssetScorerPolicy
 from envs.errors import InputError
 
+ARCHITECTURES = ("mlp", "assets")
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -79,6 +81,8 @@ class PPO(Agent):
     """Proximal policy optimisation (Schulman et al. 2017).
 
     Attributes:
+        architecture: `mlp`, a network over the whole observation, or `assets`, one small network
+            that scores every asset (`networks.asset_scorer`).
         n_steps: steps of each portfolio in one rollout. batch_size, n_epochs: of its updates.
         gae_lambda, clip_coef, ent_coef, vf_coef, max_grad_norm: as in the paper.
         log_std_init: log of the first standard deviation of an action. Under `softmax` an action
@@ -88,6 +92,7 @@ class PPO(Agent):
 
     name: ClassVar[str] = "ppo"
     total_steps: int = 1_000_000
+    architecture: str = "mlp"
     num_envs: int = 512
     n_steps: int = 32
     batch_size: int = 4096
@@ -102,6 +107,11 @@ class PPO(Agent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.architecture not in ARCHITECTURES:
+            raise InputError(
+                f"unknown agent.architecture {self.architecture!r}; "
+                f"known: {', '.join(ARCHITECTURES)}"
+            )
         if (self.n_steps * self.num_envs) % self.batch_size:
             raise InputError(
                 f"agent.batch_size={self.batch_size} must divide agent.n_steps * agent.num_envs = "
@@ -114,8 +124,17 @@ class PPO(Agent):
 
     def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
         rate = self.learning_rate
+        network = self.policy_kwargs()
+        if self.architecture == "assets":
+            setting = env.envs.setting
+            network = {
+                "n_assets": setting.market.n_assets,
+                "window": setting.window,
+                "hidden": self.network,
+                "activation_fn": network["activation_fn"],
+            }
         return SB3PPO(
-            "MlpPolicy",
+            "MlpPolicy" if self.architecture == "mlp" else AssetScorerPolicy,
             env,
             learning_rate=(lambda remaining: rate * remaining) if self.anneal else rate,
             n_steps=self.n_steps,
@@ -127,7 +146,7 @@ class PPO(Agent):
             ent_coef=self.ent_coef,
             vf_coef=self.vf_coef,
             max_grad_norm=self.max_grad_norm,
-            policy_kwargs={**self.policy_kwargs(), "log_std_init": self.log_std_init},
+            policy_kwargs={**network, "log_std_init": self.log_std_init},
             seed=seed,
             device="cpu",
         )

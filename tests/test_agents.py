@@ -43,7 +43,11 @@ def settings(n_rows=400, seed=0, **keywords):
         n_rows=n_rows, n_assets=2, seed=seed, drift=[0.8, -0.2], volatility=0.1, correlation=0.0
     )
     returns = np.diff(np.log(market.close), axis=0, prepend=np.log(market.close[:1]))
-    features = FeaturePanel(np.float32(np.clip(returns * 100, -10, 10))[:, :, None], ("return",))
+    # An agent that cannot tell assets apart by their place can tell them apart by their trend.
+    sums = np.cumsum(np.vstack([np.zeros((42, 2)), returns]), axis=0)
+    trend = (sums[42:] - sums[:-42]) * 10
+    values = np.clip(np.stack([returns * 100, trend], axis=2), -10, 10)
+    features = FeaturePanel(np.float32(values), ("return", "trend"), warmup=42)
     cut = n_rows // 2
     keywords = {"reward": REWARD, **keywords}
     training = make_setting(
@@ -108,12 +112,16 @@ def test_ruin_is_not_bootstrapped():
             total_steps=65_536, num_envs=64, n_steps=16, batch_size=256, learning_rate=1e-3,
             evaluations=4, torch_threads=1,
         ),
+        PPO(
+            total_steps=65_536, num_envs=64, n_steps=16, batch_size=256, learning_rate=3e-3,
+            evaluations=4, torch_threads=1, architecture="assets", network=(16, 16), gamma=0.9,
+        ),
         DDPG(
             total_steps=12_000, num_envs=16, learning_starts=1_000, evaluations=4,
             gradient_steps=2, torch_threads=1,
         ),
     ],
-    ids=["ppo", "ddpg"],
+    ids=["ppo", "ppo-assets", "ddpg"],
 )  # fmt: skip
 def test_agents_end_in_the_asset_that_drifts_up(agent, tmp_path):
     training, validation = settings(n_rows=1000)
