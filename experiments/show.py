@@ -1,0 +1,101 @@
+"""`python -m experiments.show RUN_DIR`: the tables of a finished run once more.
+
+With `--markdown` as text for a page, with the command, the commit and the machine it came from.
+Exit status 0, or 2 if the folder cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from envs.errors import InputError
+from experiments.cli import BAD_INPUT, complain
+from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.metrics import BY_NAME
+from experiments.evaluation.table import label, print_table
+from experiments.reports.summary import headline
+
+COLUMNS = ("cagr", "volatility", "sharpe", "max_drawdown", "turnover", "cost", "active_share")
+WITH_INTERVAL = ("cagr", "sharpe")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, prints, returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.show", description="Prints the tables of a finished run."
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    parser.add_argument("--markdown", action="store_true", help="for a page, with its origin")
+    arguments = parser.parse_args(argv)
+    try:
+        evidence = Evidence.read(arguments.run_dir / "metrics.json")
+        if arguments.markdown:
+            print(markdown(evidence, _provenance(arguments.run_dir / "provenance.json")), end="")
+        else:
+            print("\n".join(headline(evidence)) + "\n")
+            print_table(evidence)
+    except InputError as error:
+        complain(str(error))
+        return BAD_INPUT
+    return 0
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); name a finished run") from None
+    lost = [key for key in ("command", "git", "machine", "started", "seconds") if key not in facts]
+    if lost:
+        raise InputError(f"{path} has no entry {lost[0]!r}; name a finished run")
+    return facts
+
+
+def markdown(evidence: Evidence, facts: dict[str, Any]) -> str:
+    """The headline, one table with a row a strategy, and where the numbers come from.
+
+    Args:
+        evidence: of the run.
+        facts: its `provenance.json`.
+    """
+    agents = evidence.of_role("agent")
+    heads = ["", *(BY_NAME[key].label for key in COLUMNS)]
+    heads += [f"{label(agent)} less this: CAGR, growth is" for agent in agents]
+    lines = [" ".join(headline(evidence)), ""]
+    lines += [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
+    for name, strategy in evidence.strategies.items():
+        seeds = len(strategy.seeds)
+        cells = [label(name) + (f", {seeds} seeds" if seeds > 1 else "")]
+        for key in COLUMNS:
+            metric, estimate = BY_NAME[key], strategy.metrics[key]
+            interval = metric.interval(estimate.low, estimate.high) if key in WITH_INTERVAL else ""
+            cells.append(f"{metric.text(estimate.value)} {interval}".rstrip())
+        for agent in agents:
+            d = evidence.difference(agent, name, "cagr")
+            cell = ""
+            if d is not None:
+                verdict = "unclear" if d.verdict.startswith("not") else d.verdict
+                interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
+                value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
+                cell = f"{value} {interval} {verdict}"
+            cells.append(cell)
+        lines.append(f"| {' | '.join(cells)} |")
+    w, b, git, machine = evidence.window, evidence.bootstrap, facts["git"], facts["machine"]
+    commit = (git["commit"] or "unknown")[:10] + (" with local changes" if git["dirty"] else "")
+    lines += [
+        "",
+        f"`{facts['command']}`, {facts['started'][:10]}, commit {commit}, "
+        f"{facts['seconds']:.0f} s on {machine['processor']}, {machine['cpu_count']} cores. "
+        f"{w['first']} to {w['last']}, {w['steps']:,} steps. [low, high]: {b['level']:.0%} "
+        "intervals over resampled days; unclear: the interval of the difference contains zero.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
