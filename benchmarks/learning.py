@@ -5,6 +5,7 @@ python -m benchmarks.run learning
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,19 +14,43 @@ from benchmarks.measure import Effort, Row, panel, pinned, rates, take_turns
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The PPO of `agent=ppo` as it comes, and with more portfolios at once."""
+    """The PPO of `agent=ppo` with one and two torch threads, and with more portfolios at once."""
     from agents.sb3 import PPO
 
-    usual = PPO(torch_threads=2)
-    rows = ppo(usual, effort, end_to_end=20_000, rollouts=200_000)
+    usual = PPO(torch_threads=1)
     wide = replace(usual, num_envs=4 * usual.num_envs, n_steps=usual.n_steps // 4)
-    return rows + ppo(wide, effort)
+    return compare([usual, replace(usual, torch_threads=2), wide], effort)
 
 
-def ppo(
-    agent: Any, effort: Effort, end_to_end: float | None = None, rollouts: float | None = None
-) -> list[Row]:
-    """Learning and collecting take turns on the same model; validation is not part of either."""
+def compare(agents: list[Any], effort: Effort) -> list[Row]:
+    """Learning and collecting of all agents take turns; validation is no part of either."""
+    with pinned(2) as note:
+        pairs = [learner(agent, effort) for agent in agents]
+        work = {
+            f"{k} {kind}": function
+            for k, pair in enumerate(pairs)
+            for kind, function in zip(("learn", "collect"), pair, strict=True)
+        }
+        # One call is long: a few repeats say enough.
+        brief = replace(effort, repeats=min(effort.repeats, 7), seconds=0.0)
+        taken = take_turns(work, brief)
+    rows = []
+    for k, agent in enumerate(agents):
+        what = (
+            f"{agent.num_envs:,} envs x {agent.n_steps} steps, batch {agent.batch_size:,}, "
+            f"{agent.torch_threads} torch thread(s)"
+        )
+        for kind, name, target in (
+            ("learn", "PPO", 20_000),
+            ("collect", "PPO rollouts", 200_000),
+        ):
+            found = rates(taken[f"{k} {kind}"], agent.steps_per_round * effort.rounds)
+            rows.append(Row(f"{name}, {what}", "steps/s", found, target=target, cores=2, note=note))
+    return rows
+
+
+def learner(agent: Any, effort: Effort) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Functions that learn for some rounds, and that collect the rollouts of as many."""
     import torch
     from stable_baselines3.common.callbacks import CallbackList
 
@@ -34,42 +59,30 @@ def ppo(
     from envs.vector import PortfolioVectorEnv
 
     market, features = panel(effort.rows)
-    reward = Reward({"excess_log_return": 1.0}, scale=100.0)
-    with pinned(2) as note:
+    envs = PortfolioVectorEnv(
+        market,
+        features,
+        num_envs=agent.num_envs,
+        threads=agent.env_threads,
+        copy=False,
+        reward=Reward({"excess_log_return": 1.0}, scale=100.0),
+        episode_length=min(EPISODE, effort.rows // 4),
+        random_start=True,
+    )
+    model = agent.build(SB3VecEnv(envs), seed=0)
+    nothing = CallbackList([])
+
+    def learn() -> None:
         torch.set_num_threads(agent.torch_threads)
-        envs = PortfolioVectorEnv(
-            market,
-            features,
-            num_envs=agent.num_envs,
-            threads=agent.env_threads,
-            copy=False,
-            reward=reward,
-            episode_length=min(EPISODE, effort.rows // 4),
-            random_start=True,
-        )
-        model = agent.build(SB3VecEnv(envs), seed=0)
-        size = agent.steps_per_round * effort.rounds
+        model.learn(agent.steps_per_round * effort.rounds, reset_num_timesteps=False)
 
-        def learn() -> None:
-            model.learn(size, reset_num_timesteps=False)
+    def collect() -> None:
+        torch.set_num_threads(agent.torch_threads)
+        for _ in range(effort.rounds):
+            model.collect_rollouts(
+                model.env, nothing, model.rollout_buffer, n_rollout_steps=agent.n_steps
+            )
 
-        learn()
-        nothing = CallbackList([])
-        nothing.init_callback(model)
-
-        def collect() -> None:
-            for _ in range(effort.rounds):
-                model.collect_rollouts(
-                    model.env, nothing, model.rollout_buffer, n_rollout_steps=agent.n_steps
-                )
-
-        # One call is long: a few repeats say enough.
-        brief = replace(effort, repeats=min(effort.repeats, 7), seconds=0.0)
-        taken = take_turns({"learn": learn, "collect": collect}, brief)
-        envs.close()
-    what = f"{agent.num_envs:,} envs x {agent.n_steps} steps, batch {agent.batch_size:,}"
-    learnt, collected = rates(taken["learn"], size), rates(taken["collect"], size)
-    return [
-        Row(f"PPO: {what}", "steps/s", learnt, target=end_to_end, cores=2, note=note),
-        Row(f"PPO rollouts: {what}", "steps/s", collected, target=rollouts, cores=2, note=note),
-    ]
+    learn()
+    nothing.init_callback(model)
+    return learn, collect

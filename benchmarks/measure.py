@@ -16,6 +16,7 @@ from envs.data.market_data import MarketData
 from envs.features.panel import FeaturePanel
 
 ASSETS, FEATURES = 20, 8
+PATIENCE = 40.0
 Figures = tuple[float, float]  # best, median
 
 
@@ -68,7 +69,8 @@ def take_turns(work: Mapping[str, Callable[[], object]], effort: Effort) -> dict
     """Seconds for one call of each function, as (best, median) over the repeats.
 
     The functions are called once before (compiled, warm) and then take turns, so that whatever else
-    the machine does hits all of them alike.
+    the machine does hits all of them alike. On a machine that is too busy for all repeats in
+    `PATIENCE` seconds, there are fewer.
     """
     calls = {}
     for name, function in work.items():
@@ -80,7 +82,10 @@ def take_turns(work: Mapping[str, Callable[[], object]], effort: Effort) -> dict
     gc.collect()
     gc.disable()
     try:
-        for _ in range(effort.repeats):
+        started = time.perf_counter()
+        for repeat in range(effort.repeats):
+            if repeat > 1 and time.perf_counter() - started > PATIENCE:
+                break
             for name, function in work.items():
                 begin = time.perf_counter()
                 for _ in range(calls[name]):

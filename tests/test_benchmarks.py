@@ -42,11 +42,11 @@ def test_memory_of_a_window_is_its_buffers():
     assert row.figures[0] < 1.5, row
 
 
-def test_learning_counts_the_steps_it_makes():
+def test_learning():
     from agents.sb3 import PPO
 
     agent = PPO(num_envs=4, n_steps=8, batch_size=16, torch_threads=1)
-    assert len(finite(learning.ppo(agent, TINY))) == 2
+    assert len(finite(learning.compare([agent, replace(agent, num_envs=8)], TINY))) == 4
 
 
 def test_peers_or_how_to_get_them():
