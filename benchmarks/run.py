@@ -2,7 +2,7 @@
 
     python -m benchmarks.run                      # everything but the recipe: two minutes
     python -m benchmarks.run --quick              # a look: half a minute
-    python -m benchmarks.run --full               # with +exp=ppo_portfolio: minutes more
+    python -m benchmarks.run --full               # and +exp=ppo_portfolio: minutes more
     python -m benchmarks.run peers learning       # some concerns only
 
 Each concern runs in a process of its own, one after the other: what one leaves behind (threads,
@@ -127,7 +127,9 @@ def markdown(result: dict[str, Any]) -> str:
     lines.append("| what | cores | median | best | unit | target | reached |")
     lines.append("|---|---:|---:|---:|---|---:|---:|")
     for row in result["rows"]:
-        lines.append("| " + " | ".join(cells(row)) + " |")
+        name, *figures = cells(row)
+        note = f" ({row['note']})" if row["note"] else ""
+        lines.append(f"| {name}{note} | " + " | ".join(figures) + " |")
     return "\n".join(lines) + "\n"
 
 
