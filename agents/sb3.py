@@ -31,8 +31,9 @@ class Agent:
         network: widths of the hidden layers, of actor and critic each.
         activation: `tanh` or `relu`.
         learning_rate, gamma: step size of Adam; discount per step.
-        env_threads: threads that step the market. torch_threads: threads of the network; the bits
-            of the result may depend on the latter, so it is set and not left to the machine.
+        env_threads: threads that step the market; the result does not depend on it.
+        torch_threads: threads of the network. Two wait for each other at every small layer, which
+            on a busy machine is far slower than one; and the bits of the result may depend on it.
     """
 
     name: ClassVar[str]
@@ -44,7 +45,7 @@ class Agent:
     learning_rate: float = 3e-4
     gamma: float = 0.99
     env_threads: int = 1
-    torch_threads: int = 2
+    torch_threads: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", tuple(self.network))
