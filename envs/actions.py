@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 from numpy.typing import NDArray
 
 from envs.errors import InputError
+from envs.market import kernel
 
 Float = NDArray[np.float64]
 # How far from 1 the largest softmax weight may stay at the corner of the box.
@@ -34,7 +34,8 @@ class ActionMap:
     """Base of the maps: `space()` is what the learner sees, `apply` is the one verb."""
 
     name: str
-    kernel: Any
+    kind: int  # for `step_nb`
+    kernel: Any  # the same map alone
 
     def __init__(self, n_assets: int) -> None:
         self.n_assets = n_assets
@@ -62,12 +63,7 @@ class ActionMap:
         Raises:
             InputError: if an action is NaN.
         """
-        bad = self.kernel(actions, drifted, *self.settings(), target)
-        if bad >= 0:
-            raise InputError(
-                f"the action of portfolio {bad} contains NaN: {actions[bad]}; check the policy's "
-                "output (a diverged network, or an observation that is not scaled)"
-            )
+        refuse_nan(self.kernel(actions, drifted, *self.settings(), target), actions)
 
     def inverse(self, weights: Float, drifted: Float | None = None) -> Float:
         """An action `[n_actions]` that leads to these target weights `[A+1]`.
@@ -98,10 +94,11 @@ class Softmax(ActionMap):
     """Scaled logits. The scale makes a corner of the box a vertex of the simplex to 1e-3."""
 
     name = "softmax"
+    kind = kernel.SOFTMAX
+    kernel = staticmethod(kernel.softmax_nb)
 
     def __init__(self, n_assets: int) -> None:
         super().__init__(n_assets)
-        self.kernel = softmax_nb
         self.scale = 0.5 * math.log(n_assets * (1.0 - VERTEX_TOLERANCE) / VERTEX_TOLERANCE)
 
     def settings(self) -> tuple[float, float]:
@@ -116,10 +113,8 @@ class Simplex(ActionMap):
     """Euclidean projection on the simplex (Duchi et al. 2008); weights map to themselves."""
 
     name = "simplex"
-
-    def __init__(self, n_assets: int) -> None:
-        super().__init__(n_assets)
-        self.kernel = simplex_nb
+    kind = kernel.SIMPLEX
+    kernel = staticmethod(kernel.simplex_nb)
 
     def _inverse(self, weights: Float, drifted: Float | None) -> Float:
         return weights.copy()
@@ -134,12 +129,13 @@ class LongShort(ActionMap):
     """
 
     name = "long_short"
+    kind = kernel.LONG_SHORT
+    kernel = staticmethod(kernel.long_short_nb)
 
     def __init__(self, n_assets: int, gross: float = 1.0, net: float = 1.0) -> None:
         super().__init__(n_assets)
         if not gross > 0 or not 0 <= net <= gross:
             raise InputError(f"long_short needs gross > 0 and 0 <= net <= gross: {gross}, {net}")
-        self.kernel = long_short_nb
         self.gross, self.net = float(gross), float(net)
 
     @property
@@ -171,10 +167,8 @@ class Trade(ActionMap):
     """
 
     name = "trade"
-
-    def __init__(self, n_assets: int) -> None:
-        super().__init__(n_assets)
-        self.kernel = trade_orders_nb
+    kind = kernel.TRADE
+    kernel = staticmethod(kernel.trade_orders_nb)
 
     @property
     def n_actions(self) -> int:
@@ -208,128 +202,10 @@ def make_action_map(action: str | ActionMap, n_assets: int, **settings: float) -
     return maps[action](n_assets, **settings)  # type: ignore[arg-type]
 
 
-# ---------------------------------------------------------------------------- kernels
-# All: `(actions [N, n], drifted [N, A+1], two settings, target out [N, A+1])`, and they return the
-# first row with a NaN, or -1.
-
-
-@njit(cache=True, nogil=True)
-def clip_nb(a):
-    return min(max(a, -1.0), 1.0)
-
-
-@njit(cache=True, nogil=True)
-def softmax_nb(actions, drifted, scale, _unused, target):
-    n_columns = target.shape[1]
-    for n in range(target.shape[0]):
-        highest = -1.0
-        for i in range(n_columns):
-            a = actions[n, i]
-            if math.isnan(a):
-                return n
-            highest = max(highest, clip_nb(a))
-        total = 0.0
-        for i in range(n_columns):
-            e = math.exp(scale * (clip_nb(actions[n, i]) - highest))
-            target[n, i] = e
-            total += e
-        for i in range(n_columns):
-            target[n, i] /= total
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def simplex_nb(actions, drifted, _unused_1, _unused_2, target):
-    n_columns = target.shape[1]
-    for n in range(target.shape[0]):
-        for i in range(n_columns):
-            a = actions[n, i]
-            if math.isnan(a):
-                return n
-            target[n, i] = clip_nb(a)
-        # Michelot (1986): spread the excess evenly over the active columns, drop those that it
-        # would turn negative, repeat. The shift only grows, so it ends after at most A+1 rounds.
-        shift = -np.inf
-        while True:
-            total = 0.0
-            count = 0
-            for i in range(n_columns):
-                if target[n, i] > shift:
-                    total += target[n, i]
-                    count += 1
-            next_shift = (total - 1.0) / count
-            if not next_shift > shift:
-                break
-            shift = next_shift
-        for i in range(n_columns):
-            target[n, i] = max(target[n, i] - shift, 0.0)
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def long_short_nb(actions, drifted, gross_limit, net_limit, target):
-    n_assets = target.shape[1] - 1
-    for n in range(target.shape[0]):
-        long = 0.0
-        short = 0.0
-        for i in range(n_assets):
-            a = actions[n, i]
-            if math.isnan(a):
-                return n
-            weight = clip_nb(a) * gross_limit
-            target[n, i] = weight
-            if weight > 0.0:
-                long += weight
-            else:
-                short -= weight
-        if long + short > gross_limit:
-            scale = gross_limit / (long + short)
-            for i in range(n_assets):
-                target[n, i] *= scale
-            long *= scale
-            short *= scale
-        if long - short > net_limit:
-            scale = (net_limit + short) / long
-            for i in range(n_assets):
-                if target[n, i] > 0.0:
-                    target[n, i] *= scale
-        elif short - long > net_limit:
-            scale = (net_limit + long) / short
-            for i in range(n_assets):
-                if target[n, i] < 0.0:
-                    target[n, i] *= scale
-        cash = 1.0
-        for i in range(n_assets):
-            cash -= target[n, i]
-        target[n, n_assets] = cash
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def trade_orders_nb(actions, drifted, _unused_1, _unused_2, target):
-    n_assets = target.shape[1] - 1
-    for n in range(target.shape[0]):
-        cash = drifted[n, n_assets]
-        wanted = 0.0
-        for i in range(n_assets):
-            a = actions[n, i]
-            if math.isnan(a):
-                return n
-            a = clip_nb(a)
-            held = drifted[n, i]
-            if a < 0.0:
-                target[n, i] = held * (1.0 + a)
-                cash -= held * a
-            else:
-                target[n, i] = held
-                wanted += a
-        scale = cash / max(wanted, 1.0)
-        spent = 0.0
-        for i in range(n_assets):
-            a = clip_nb(actions[n, i])
-            if a > 0.0:
-                target[n, i] += a * scale
-                spent += a * scale
-        # All cash spent is exactly no cash, whatever the rounding of the sum.
-        target[n, n_assets] = 0.0 if wanted >= 1.0 else cash - spent
-    return -1
+def refuse_nan(bad: int, actions: Float) -> None:
+    """Raises the error for row `bad` of `actions`, if it is one (not negative)."""
+    if bad >= 0:
+        raise InputError(
+            f"the action of portfolio {bad} contains NaN: {actions[bad]}; check the policy's "
+            "output (a diverged network, or an observation that is not scaled)"
+        )

@@ -175,16 +175,15 @@ class PortfolioEnv(gym.Env):
         row = int(simulation.state.row[0])
         simulation.step(actions[None])
         state, last = simulation.state, simulation.last
-        terminated = bool(last.ruined[0])
-        truncated = not terminated and bool(state.row[0] >= state.end[0])
+        terminated, truncated = bool(last.ruined[0]), bool(last.truncated[0])
         self._running = not (terminated or truncated)
         weights = last.target[0].copy()
         info = {
             **self._when(),
             "value": float(state.value[0]),
             "weights": weights,
-            "gross_return": float(last.before[0] * last.after[0]) - 1.0,
-            "net_return": float(last.growth[0]) - 1.0,
+            "gross_return": float(last.gross_return[0]),
+            "net_return": float(last.net_return[0]),
             "asset_return": float(setting.legs.equal_weight[row]) - 1.0,
             "cash_return": float(setting.legs.cash[row]) - 1.0,
             "commission": float(last.commission[0]),

@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from envs.errors import InputError
@@ -33,8 +32,6 @@ TERMS = (
     "turnover",
 )
 BENCHMARKS = ("equal_weight", "index", "cash")
-# A step may lose everything; its logarithm is cut here, at a loss of 99.99 %.
-LOWEST_GROWTH = 1e-4
 
 
 @dataclass(frozen=True)
@@ -82,55 +79,3 @@ class Reward:
     def weights(self) -> NDArray[np.float64]:
         """`[len(TERMS)]` weight of each term, scale included."""
         return np.array([self.terms.get(name, 0.0) * self.scale for name in TERMS], np.float64)
-
-
-@njit(cache=True, nogil=True)
-def reward_nb(
-    rows,
-    growth,
-    value,
-    turnover,
-    benchmark,
-    term_weights,
-    sharpe_decay,
-    risk_aversion,
-    peak,
-    mean,
-    square,
-    terms,
-    reward,
-):
-    """Writes the terms and the reward of N steps and moves the state of the path terms.
-
-    Args:
-        rows: `[N]` int64 decision rows; `benchmark` is `[T-1]` growth by decision row.
-        growth: `[N]` V_next / V of the step; `value [N]` is V_next; `turnover [N]`.
-        term_weights: `[K]` in the order of `TERMS`.
-        peak, mean, square: state, `[N]`: highest value, moving averages of R and R^2.
-        terms: out, `[N, K]`. reward: out, `[N]` float64.
-    """
-    for n in range(rows.shape[0]):
-        log_growth = math.log(max(growth[n], LOWEST_GROWTH))
-        simple = growth[n] - 1.0
-        peak[n] = max(peak[n], value[n])
-
-        delta_mean = simple - mean[n]
-        delta_square = simple * simple - square[n]
-        variance = square[n] - mean[n] * mean[n]
-        sharpe = 0.0
-        # Constant returns have no Sharpe ratio to differentiate.
-        if variance > 1e-12:
-            sharpe = (square[n] * delta_mean - 0.5 * mean[n] * delta_square) / variance**1.5
-        mean[n] += sharpe_decay * delta_mean
-        square[n] += sharpe_decay * delta_square
-
-        terms[n, 0] = log_growth
-        terms[n, 1] = log_growth - math.log(benchmark[rows[n]])
-        terms[n, 2] = sharpe
-        terms[n, 3] = simple - 0.5 * risk_aversion * simple * simple
-        terms[n, 4] = 1.0 - max(value[n], 0.0) / peak[n]
-        terms[n, 5] = turnover[n]
-        total = 0.0
-        for k in range(terms.shape[1]):
-            total += term_weights[k] * terms[n, k]
-        reward[n] = total

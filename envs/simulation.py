@@ -14,15 +14,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.actions import ActionMap, make_action_map
+from envs.actions import ActionMap, make_action_map, refuse_nan
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
 from envs.market.costs import ProportionalCost
-from envs.market.kernel import drift_nb, trade_nb
+from envs.market.kernel import flat_nb, step_nb
 from envs.market.legs import Legs, make_legs
-from envs.observations import BOUND, OBSERVATIONS, flat_nb, observation_space
-from envs.rewards import TERMS, Reward, reward_nb
+from envs.observations import BOUND, OBSERVATIONS, observation_space
+from envs.rewards import TERMS, Reward
 
 Float = NDArray[np.float64]
 
@@ -186,12 +186,18 @@ class Step:
     kept: Float  # [N] share of the value that the trade left
     after: Float  # [N] growth from the trade to the next decision
     growth: Float  # [N] of the whole step, net
+    gross_return: Float  # [N] simple return without the costs of the step
+    net_return: Float
     commission: Float  # [N] fractions of the value before the trade
     spread: Float
     turnover: Float
     terms: Float  # [N, len(TERMS)] unweighted
     reward: Float
+    value: Float  # [N] at the end of the step
+    row: NDArray[np.int64]  # [N] of the next decision, had the episode gone on
     ruined: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    done: NDArray[np.bool_]
 
     @classmethod
     def zeros(cls, n: int, n_assets: int) -> Step:
@@ -204,12 +210,18 @@ class Step:
             kept=one(),
             after=one(),
             growth=one(),
+            gross_return=one(),
+            net_return=one(),
             commission=one(),
             spread=one(),
             turnover=one(),
             terms=np.zeros((n, len(TERMS))),
             reward=one(),
+            value=one(),
+            row=np.zeros(n, np.int64),
             ruined=np.zeros(n, np.bool_),
+            truncated=np.zeros(n, np.bool_),
+            done=np.zeros(n, np.bool_),
         )
 
 
@@ -230,11 +242,27 @@ class Simulation:
 
     def _attach(self, state: State, step: Step) -> None:
         self.state, self.last = state, step
-        self._term_weights = self.setting.reward.weights()
-        self._drifted = np.zeros_like(state.weights)
-        reward = self.setting.reward
-        legs = self.setting.legs
-        self._benchmark = np.ascontiguousarray(getattr(legs, reward.benchmark))
+        setting, legs, reward = self.setting, self.setting.legs, self.setting.reward
+        # A leg in which nothing moves is skipped; the kernel still wants an array in its place.
+        whole = legs.before if legs.before is not None else legs.after
+        self._arguments = (
+            setting.action_map.kind,
+            *setting.action_map.settings(),
+            legs.before is not None,
+            legs.before if legs.before is not None else whole,
+            legs.after is not None,
+            legs.after if legs.after is not None else whole,
+            setting.commission,
+            setting.half_spread,
+            np.ascontiguousarray(getattr(legs, reward.benchmark)),
+            reward.weights(),
+            reward.sharpe_decay,
+            reward.risk_aversion,
+            setting.ruin,
+            *state.__dict__.values(),
+            np.zeros_like(state.weights),
+            *step.__dict__.values(),
+        )
 
     def part(self, rows: slice) -> Simulation:
         """A simulation over the same memory, of these portfolios only."""
@@ -272,51 +300,7 @@ class Simulation:
         Raises:
             InputError: if an action is NaN; nothing has moved then.
         """
-        setting, state, last = self.setting, self.state, self.last
-        legs = setting.legs
-        held = state.weights
-        if legs.before is not None:
-            drift_nb(state.row, legs.before, held, self._drifted, last.before)
-            held = self._drifted
-        else:
-            last.before.fill(1.0)
-        setting.action_map.apply(actions, held, last.target)
-        trade_nb(
-            held,
-            last.target,
-            setting.commission,
-            setting.half_spread,
-            last.kept,
-            last.commission,
-            last.spread,
-            last.turnover,
-        )
-        if legs.after is not None:
-            drift_nb(state.row, legs.after, last.target, state.weights, last.after)
-        else:
-            last.after.fill(1.0)
-            state.weights[:] = last.target
-        np.multiply(last.before, last.kept, out=last.growth)
-        last.growth *= last.after
-        state.value *= last.growth
-        reward = setting.reward
-        reward_nb(
-            state.row,
-            last.growth,
-            state.value,
-            last.turnover,
-            self._benchmark,
-            self._term_weights,
-            reward.sharpe_decay,
-            reward.risk_aversion,
-            state.peak,
-            state.return_mean,
-            state.return_square,
-            last.terms,
-            last.reward,
-        )
-        np.less_equal(state.value, setting.ruin, out=last.ruined)
-        state.row += 1
+        refuse_nan(step_nb(actions, *self._arguments), actions)
 
     def write_flat(self, out: NDArray[np.float32]) -> None:
         """Writes the `flat` observations of all portfolios, `[N, size]`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
@@ -39,7 +39,8 @@ class PortfolioVectorEnv(VectorEnv):
         num_envs: N.
         threads: how many threads step the portfolios; the result does not depend on it.
         copy: with False, observations are written into two buffers in turn, so that an observation
-            is overwritten by the second step after it: for learners that copy what they keep.
+            is overwritten by the second step after it, and the arrays in `info` by the next one:
+            for learners that copy what they keep.
 
         >>> import gymnasium as gym
         >>> envs = gym.make_vec(
@@ -118,8 +119,6 @@ class PortfolioVectorEnv(VectorEnv):
             self._shape = (num_envs, *(self.single_observation_space.shape or ()))
             self._buffers = [] if copy else [np.zeros(self._shape, np.float32) for _ in range(2)]
         self._rngs: list[np.random.Generator] = []
-        self._truncated = np.zeros(num_envs, np.bool_)
-        self._done = np.zeros(num_envs, np.bool_)
         bounds = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
         self._parts = [self.simulation.part(rows) for rows in self._slices]
@@ -195,30 +194,29 @@ class PortfolioVectorEnv(VectorEnv):
         """One row of the market for every portfolio; `actions [N, n_actions]`."""
         if not self._rngs:
             raise gym.error.ResetNeeded("call reset() before step()")
-        orders = np.ascontiguousarray(actions, np.float64)
-        if orders.shape != self.action_space.shape:
+        if np.shape(actions) != self.action_space.shape:
             raise InputError(
-                f"actions must have shape {self.action_space.shape}, got {orders.shape}"
+                f"actions must have shape {self.action_space.shape}, got {np.shape(actions)}"
             )
-        rows = self.simulation.state.row.copy()
         out = self._next_buffer()
         parts = range(len(self._parts))
         if self._pool is None:
-            finals = [self._step_part(k, orders, out) for k in parts]
+            finals = [self._step_part(k, actions, out) for k in parts]
         else:
-            waiting = [self._pool.submit(self._step_part, k, orders, out) for k in parts[1:]]
-            finals = [self._step_part(0, orders, out), *(w.result() for w in waiting)]
+            waiting = [self._pool.submit(self._step_part, k, actions, out) for k in parts[1:]]
+            finals = [self._step_part(0, actions, out), *(w.result() for w in waiting)]
         last = self.simulation.last
+        seen: Callable[[np.ndarray], np.ndarray] = np.copy if self.copy else np.asarray
         info: dict[str, Any] = {
-            "t": rows + 1,
-            "value": self._value,
-            "weights": last.target.copy(),
-            "gross_return": last.before * last.after - 1.0,
-            "net_return": last.growth - 1.0,
-            "commission": last.commission.copy(),
-            "spread": last.spread.copy(),
-            "turnover": last.turnover.copy(),
-            "reward_terms": dict(zip(TERMS, last.terms.T.copy(), strict=True)),
+            "t": seen(last.row),
+            "value": seen(last.value),
+            "weights": seen(last.target),
+            "gross_return": seen(last.gross_return),
+            "net_return": seen(last.net_return),
+            "commission": seen(last.commission),
+            "spread": seen(last.spread),
+            "turnover": seen(last.turnover),
+            "reward_terms": dict(zip(TERMS, seen(last.terms).T, strict=True)),
         }
         if any(final is not None for final in finals):
             final_obs = np.full(self.num_envs, None, dtype=object)
@@ -227,26 +225,21 @@ class PortfolioVectorEnv(VectorEnv):
                     for i, observation in zip(*final, strict=True):
                         final_obs[i] = observation
             info["final_obs"] = final_obs
-            info["_final_obs"] = self._done.copy()
+            info["_final_obs"] = last.done.copy()
         return (
             self._observation(out),
             last.reward.copy(),
             last.ruined.copy(),
-            self._truncated.copy(),
+            last.truncated.copy(),
             info,
         )
 
     def _step_part(
-        self, k: int, orders: np.ndarray, out: np.ndarray | None
+        self, k: int, actions: np.ndarray, out: np.ndarray | None
     ) -> tuple[np.ndarray, Any] | None:
         part, rows = self._parts[k], self._slices[k]
-        part.step(orders[rows])
-        state = part.state
-        truncated, done = self._truncated[rows], self._done[rows]
-        np.greater_equal(state.row, state.end, out=truncated)
-        np.logical_or(truncated, part.last.ruined, out=done)
-        truncated &= ~part.last.ruined
-        self._value[rows] = state.value
+        part.step(np.ascontiguousarray(actions[rows], np.float64))
+        done = part.last.done
         final = None
         if done.any():
             index = np.flatnonzero(done)
@@ -271,7 +264,6 @@ class PortfolioVectorEnv(VectorEnv):
         ]
 
     def _next_buffer(self) -> np.ndarray | None:
-        self._value = np.empty(self.num_envs)
         if not self._flat:
             return None
         if self.copy:
