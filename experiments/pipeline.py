@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from envs.errors import InputError
 from envs.features.panel import FeaturePanel
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
-from experiments.evaluation.evidence import Evidence, evaluate
+from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.holdout import Holdout
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
-from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.progress import Progress
-from experiments.provenance import provenance
+from experiments.results import begin_provenance, track_results, write_results
 from experiments.run_folder import open_run_folder, write_json, write_text
 from experiments.tracking import Tracker
 
@@ -41,12 +39,13 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     Raises:
         InputError: for anything that the user can correct.
     """
-    started = datetime.now(UTC)
     folder = open_run_folder(run_dir)
     config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
     write_text(folder / "config.yaml", config_yaml)
 
     market = load_market(cfg)
+    seeds = agent_seeds(cfg) if cfg.agent is not None else []
+    facts = begin_provenance(folder, market, seeds)
     plan: Holdout = build(cfg.evaluation)
     panel = build(cfg.features.build)(market)
     splits = plan.split(market, panel.warmup + cfg.env.window - 1)
@@ -73,7 +72,7 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             n_bootstrap=plan.n_bootstrap,
             level=plan.level,
         )
-        write_results(cfg, folder, market, splits, trajectories, evidence, curves, started)
+        write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts)
         track_results(tracker, evidence, agents)
     finally:
         tracker.finish()
@@ -206,90 +205,3 @@ def agent_seeds(cfg: DictConfig) -> list[int]:
 def seed_log(tracker: Tracker, seed: int) -> Callable[[int, dict[str, float]], None]:
     """A log of one seed."""
     return lambda step, values: tracker.log(step, values, seed)
-
-
-def write_results(
-    cfg: DictConfig,
-    folder: Path,
-    market: MarketData,
-    splits: Splits,
-    trajectories: dict[str, list[Trajectory]],
-    evidence: Evidence,
-    curves: Curves,
-    started: datetime,
-) -> None:
-    """Writes `trajectories.h5`, `metrics.json`, `provenance.json` and `report.html`."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from experiments.reports.report import write_report
-
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    save_trajectories(folder / "trajectories.h5", trajectories)
-    write_json(folder / "metrics.json", evidence.as_dict())
-    facts = provenance(
-        data_name=market.name,
-        data_fingerprint=market.fingerprint,
-        seeds=agent_seeds(cfg) if cfg.agent is not None else [],
-        started=started,
-        overrides=list(overrides),
-    )
-    write_json(folder / "provenance.json", facts)
-    write_report(
-        folder / "report.html",
-        title=cfg.name,
-        evidence=evidence,
-        trajectories=trajectories,
-        provenance=told(cfg, market, facts),
-        config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
-        learning_curves=curves,
-        splits={key: window_days(market, getattr(splits, key)) for key in WINDOWS},
-        notes=market.notes,
-    )
-
-
-WINDOWS = ("train", "validation", "test")
-EXECUTION = {
-    "next_close": "decided at one close, traded at the next",
-    "next_open": "decided at the close, traded at the next open",
-    "same_close": "traded at the very close that the decision has seen (optimistic)",
-}
-
-
-def window_days(market: MarketData, rows: tuple[int, int]) -> tuple[str, str, int]:
-    """First decision, last return, and number of steps of a window."""
-    first, stop = rows
-    days = np.datetime_as_string(market.dates[[first, stop]], unit="D")
-    return str(days[0]), str(days[1]), stop - first
-
-
-def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str, Any]:
-    """The provenance in the words and the order of the report."""
-    cost = cfg.cost
-    git = facts["git"]
-    return {
-        "command": facts["command"],
-        "commit": f"{git['commit']}{' with changes' if git['dirty'] else ''}",
-        "data": f"{market.name}: {market.n_assets} assets, {market.n_rows} rows",
-        "fingerprint": market.fingerprint,
-        "execution": EXECUTION[cfg.env.execution],
-        "costs": f"commission {cost.commission_bps} bps and half spread {cost.half_spread_bps} bps "
-        "of the traded notional, each side",
-        "seeds": facts["seeds"] or "none: nothing is trained",
-        "started": facts["started"],
-        "seconds": facts["seconds"],
-        "machine": facts["machine"],
-        "versions": facts["packages"],
-    }
-
-
-def track_results(tracker: Tracker, evidence: Evidence, agents: list[str]) -> None:
-    """Hands the final table and the agents' figures to the tracker."""
-    names = list(next(iter(evidence.strategies.values())).metrics)
-    rows = [[name, *(s.metrics[m].value for m in names)] for name, s in evidence.strategies.items()]
-    tracker.table("metrics", ["strategy", *names], rows)
-    figures = {}
-    for name in agents:
-        for metric, estimate in evidence.strategies[name].metrics.items():
-            if estimate.value is not None:
-                figures[f"test/{name}/{metric}"] = estimate.value
-    tracker.summary(figures)

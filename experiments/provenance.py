@@ -28,7 +28,6 @@ def provenance(
     data_fingerprint: str,
     seeds: Sequence[int],
     started: datetime,
-    finished: datetime | None = None,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What made a run, as plain values for `provenance.json`.
@@ -36,15 +35,13 @@ def provenance(
     Args:
         data_name, data_fingerprint: of the `MarketData`.
         seeds: of the agents that were trained; empty for a run of baselines only.
-        started, finished: moments with a time zone; `finished` None means now.
+        started: a moment with a time zone.
         overrides: of this job, where one command runs several.
     """
-    finished = finished or datetime.now(UTC)
     return {
         "command": command_line(),
         "overrides": [_scrubbed(text) for text in overrides],
         "started": started.astimezone(UTC).isoformat(timespec="seconds"),
-        "seconds": round((finished - started).total_seconds(), 1),
         "seeds": [int(seed) for seed in seeds],
         "data": {"name": data_name, "fingerprint": data_fingerprint},
         "git": git_state(),

@@ -37,7 +37,6 @@ def test_provenance_holds_what_moves_a_digit():
     entry = record()
     assert entry["data"] == {"name": "sp500", "fingerprint": "f" * 64}
     assert entry["seeds"] == [0, 1, 2]
-    assert 90 <= entry["seconds"] < 100
     assert datetime.fromisoformat(entry["started"]).tzinfo is not None
     assert entry["packages"]["numpy"] == np.__version__
     assert entry["machine"]["cpu_count"] == os.cpu_count()

@@ -1,0 +1,122 @@
+"""What a run leaves in its folder, and what it tells the trackers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from agents.rollout import Trajectory
+from envs.data.market_data import MarketData
+from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.splits import WINDOWS, Splits
+from experiments.evaluation.trajectory_store import save_trajectories
+from experiments.provenance import provenance
+from experiments.run_folder import write_json
+from experiments.tracking import Tracker
+
+EXECUTION = {
+    "next_close": "decided at one close, traded at the next",
+    "next_open": "decided at the close, traded at the next open",
+    "same_close": "traded at the very close that the decision has seen (optimistic)",
+}
+
+
+def begin_provenance(folder: Path, market: MarketData, seeds: Sequence[int]) -> dict[str, Any]:
+    """Writes `provenance.json` as the run begins, since the source may change while it runs.
+
+    A run that is resumed keeps, under `earlier`, when and from which commit it was begun.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    facts = provenance(
+        data_name=market.name,
+        data_fingerprint=market.fingerprint,
+        seeds=seeds,
+        started=datetime.now(UTC),
+        overrides=list(overrides),
+    )
+    path = folder / "provenance.json"
+    if path.exists() and not (folder / "metrics.json").exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        begun = {key: before[key] for key in ("started", "git", "command")}
+        facts["earlier"] = [*before.get("earlier", []), begun]
+    write_json(path, facts)
+    return facts
+
+
+def write_results(
+    cfg: DictConfig,
+    folder: Path,
+    market: MarketData,
+    splits: Splits,
+    trajectories: dict[str, list[Trajectory]],
+    evidence: Evidence,
+    curves: Mapping[str, Mapping[str, list[float]]],
+    facts: dict[str, Any],
+) -> None:
+    """Writes `trajectories.h5`, `metrics.json`, `provenance.json` and `report.html`."""
+    from experiments.reports.report import write_report
+
+    save_trajectories(folder / "trajectories.h5", trajectories)
+    write_json(folder / "metrics.json", evidence.as_dict())
+    began = datetime.fromisoformat(facts["started"])
+    facts = {**facts, "seconds": round((datetime.now(UTC) - began).total_seconds(), 1)}
+    write_json(folder / "provenance.json", facts)
+    write_report(
+        folder / "report.html",
+        title=cfg.name,
+        evidence=evidence,
+        trajectories=trajectories,
+        provenance=told(cfg, market, facts),
+        config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
+        learning_curves=curves,
+        splits={key: window_days(market, getattr(splits, key)) for key in WINDOWS},
+        notes=market.notes,
+    )
+
+
+def window_days(market: MarketData, rows: tuple[int, int]) -> tuple[str, str, int]:
+    """First decision, last return, and number of steps of a window."""
+    first, stop = rows
+    days = np.datetime_as_string(market.dates[[first, stop]], unit="D")
+    return str(days[0]), str(days[1]), stop - first
+
+
+def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str, Any]:
+    """The provenance in the words and the order of the report."""
+    cost = cfg.cost
+    git = facts["git"]
+    return {
+        "command": facts["command"],
+        "commit": f"{git['commit']}{' with changes' if git['dirty'] else ''}",
+        "data": f"{market.name}: {market.n_assets} assets, {market.n_rows} rows",
+        "fingerprint": market.fingerprint,
+        "execution": EXECUTION[cfg.env.execution],
+        "costs": f"commission {cost.commission_bps} bps and half spread {cost.half_spread_bps} bps "
+        "of the traded notional, each side",
+        "seeds": facts["seeds"] or "none: nothing is trained",
+        "started": facts["started"],
+        "seconds": facts["seconds"],
+        "machine": facts["machine"],
+        "versions": facts["packages"],
+    }
+
+
+def track_results(tracker: Tracker, evidence: Evidence, agents: list[str]) -> None:
+    """Hands the final table and the agents' figures to the tracker."""
+    names = list(next(iter(evidence.strategies.values())).metrics)
+    rows = [[name, *(s.metrics[m].value for m in names)] for name, s in evidence.strategies.items()]
+    tracker.table("metrics", ["strategy", *names], rows)
+    figures = {}
+    for name in agents:
+        for metric, estimate in evidence.strategies[name].metrics.items():
+            if estimate.value is not None:
+                figures[f"test/{name}/{metric}"] = estimate.value
+    tracker.summary(figures)
