@@ -73,7 +73,7 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             level=plan.level,
         )
         write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts)
-        track_results(tracker, evidence, agents)
+        track_results(tracker, folder, trajectories, evidence, curves)
     finally:
         tracker.finish()
     print_table(evidence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.splits import WINDOWS, Splits
 from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.provenance import provenance
-from experiments.run_folder import write_json
+from experiments.run_folder import open_run_folder, write_json
 from experiments.tracking import Tracker
 
 EXECUTION = {
@@ -109,14 +110,34 @@ def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str
     }
 
 
-def track_results(tracker: Tracker, evidence: Evidence, agents: list[str]) -> None:
-    """Hands the final table and the agents' figures to the tracker."""
+def track_results(
+    tracker: Tracker,
+    folder: Path,
+    trajectories: Mapping[str, Sequence[Trajectory]],
+    evidence: Evidence,
+    curves: Mapping[str, Mapping[str, list[float]]],
+) -> None:
+    """Hands the final table, the main figures and the agents' numbers to the tracker."""
+    from experiments.reports import figures
+    from experiments.reports.style import write_png
+
     names = list(next(iter(evidence.strategies.values())).metrics)
     rows = [[name, *(s.metrics[m].value for m in names)] for name, s in evidence.strategies.items()]
     tracker.table("metrics", ["strategy", *names], rows)
-    figures = {}
+    run = figures.Run(evidence, trajectories)
+    agents = evidence.of_role("agent")
+    drawings: dict[str, Any] = {"wealth": partial(figures.wealth, run)}
+    if agents:
+        drawings["differences"] = partial(figures.differences, run)
+        drawings["weights"] = partial(figures.weights, run)
+    if curves:
+        drawings["learning"] = partial(figures.learning, curves, run)
+    images = open_run_folder(folder / "figures")
+    for name, draw in drawings.items():
+        tracker.figure(name, write_png(images / f"{name}.png", draw, height=460))
+    numbers = {}
     for name in agents:
         for metric, estimate in evidence.strategies[name].metrics.items():
             if estimate.value is not None:
-                figures[f"test/{name}/{metric}"] = estimate.value
-    tracker.summary(figures)
+                numbers[f"test/{name}/{metric}"] = estimate.value
+    tracker.summary(numbers)

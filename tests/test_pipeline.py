@@ -119,6 +119,8 @@ def test_a_run_leaves_everything_that_is_needed(finished):
     with h5py.File(finished / "trajectories.h5") as file:
         assert len(file) > 0
     assert (finished / "agents" / "ppo" / "seed_1" / "model.safetensors").exists()
+    figures = {path.name for path in (finished / "figures").iterdir()}
+    assert figures == {"wealth.png", "differences.png", "weights.png", "learning.png"}
     assert (finished / "agents" / "ppo" / "scaler.json").exists()
     assert not list(finished.rglob("checkpoint*"))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,7 +86,16 @@ def figure_html(key: str, draw: Draw, heights: tuple[int, int], alt: str, captio
     return f'<figure id="{key}">{"".join(parts)}<figcaption>{caption}</figcaption></figure>'
 
 
-def _render(key: str, draw: Draw, width: int, height: int, narrow: bool, alt: str) -> str:
+def write_png(path: Path, draw: Draw, height: int) -> Path:
+    """Writes the wide rendering of a figure, for what cannot show the page."""
+    with _drawn(path.stem, draw, WIDE, height, narrow=False) as figure:
+        figure.savefig(path, format="png", dpi=144, metadata={"Software": None})
+    return path
+
+
+@contextmanager
+def _drawn(key: str, draw: Draw, width: int, height: int, narrow: bool) -> Iterator[Figure]:
+    """A finished figure, under the settings with which it has to be saved."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -124,6 +135,11 @@ def _render(key: str, draw: Draw, width: int, height: int, narrow: bool, alt: st
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         FigureCanvasAgg(figure)
         draw(figure, narrow)
+        yield figure
+
+
+def _render(key: str, draw: Draw, width: int, height: int, narrow: bool, alt: str) -> str:
+    with _drawn(key, draw, width, height, narrow) as figure:
         svg = _svg(figure, key, alt)
         if len(svg.encode()) <= HEAVY:
             return svg
