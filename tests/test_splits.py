@@ -95,7 +95,7 @@ def test_a_window_between_two_rows_has_no_rows() -> None:
         close=np.ones((100, 1)),
         name="weekly",
     )
-    with pytest.raises(InputError, match="validation .* has no rows; weekly runs from 2020-01-01"):
+    with pytest.raises(InputError, match=r"validation .* has no rows; weekly runs from 2020-01-01"):
         split_rows(
             weekly,
             train=("2020-01-01", "2020-12-31"),

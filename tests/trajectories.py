@@ -1,4 +1,4 @@
-"""Honest simulated `Trajectory` objects: weights drift, trades cost, wealth is what the steps say."""
+"""Simulated `Trajectory` objects that are honest: weights drift, trades cost, wealth adds up."""
 
 from __future__ import annotations
 
