@@ -143,7 +143,9 @@ def test_ruin_is_minus_one_hundred_percent() -> None:
     ("value", "name", "sign", "text"),
     [
         (0.1234, "cagr", False, "12.3 %"),
-        (-0.0042, "cagr", True, "−0.4 %"),
+        (-0.0042, "cagr", True, "−0.42 %"),
+        (-0.0042, "cagr", False, "−0.4 %"),
+        (-0.0142, "cagr", True, "−1.4 %"),
         (0.00223, "cost", False, "0.22 %"),
         (0.978, "sharpe", False, "0.98"),
         (-0.001, "sharpe", True, "0.00"),

@@ -239,7 +239,9 @@ class Metric:
         if value is None or np.isnan(value):
             return "n/a"
         x = value * 100.0 if self.unit == "percent" else value
-        digits = 0 if abs(x) >= 1000 else self.digits
+        # "-0.1 [-0.2, 0.0]" would not show on which side of zero a small difference lies.
+        digits = 2 if sign and self.unit == "percent" and abs(x) < 1 else self.digits
+        digits = 0 if abs(x) >= 1000 else digits
         text = f"{x:+,.{digits}f}" if sign else f"{x:,.{digits}f}"
         if abs(x) >= 1e6:
             text = f"{x:+.1e}" if sign else f"{x:.1e}"
