@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from envs.actions import ActionMap
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
-from envs.market.costs import ProportionalCost
-from envs.rewards import TERMS, Reward
+from envs.rewards import TERMS
 from envs.simulation import Setting, Simulation, make_setting
 
 
@@ -96,41 +93,12 @@ class PortfolioEnv(gym.Env):
         market: MarketData | None = None,
         features: FeaturePanel | None = None,
         *,
-        start: int | None = None,
-        stop: int | None = None,
-        window: int = 1,
-        observation: str = "flat",
-        action: str | ActionMap = "softmax",
-        action_settings: Mapping[str, float] | None = None,
-        reward: Reward | None = None,
-        cost: ProportionalCost | None = None,
-        execution: str = "next_close",
-        episode_length: int | None = None,
-        random_start: bool = False,
-        ruin: float = 0.01,
         render_mode: str | None = None,
+        **arguments: Any,
     ) -> None:
         if market is None:
             market, features = default_market()
-        self._open(
-            make_setting(
-                market,
-                features,
-                start=start,
-                stop=stop,
-                window=window,
-                observation=observation,
-                action=action,
-                action_settings=action_settings,
-                reward=reward,
-                cost=cost,
-                execution=execution,
-                episode_length=episode_length,
-                random_start=random_start,
-                ruin=ruin,
-            ),
-            render_mode,
-        )
+        self._open(make_setting(market, features, **arguments), render_mode)
 
     @classmethod
     def from_setting(cls, setting: Setting, render_mode: str | None = None) -> PortfolioEnv:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
@@ -14,13 +14,11 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.actions import ActionMap
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
-from envs.market.costs import ProportionalCost
 from envs.portfolio import default_market
-from envs.rewards import TERMS, Reward
+from envs.rewards import TERMS
 from envs.simulation import Setting, Simulation, make_setting
 
 
@@ -58,42 +56,11 @@ class PortfolioVectorEnv(VectorEnv):
         num_envs: int = 1,
         threads: int = 1,
         copy: bool = True,
-        start: int | None = None,
-        stop: int | None = None,
-        window: int = 1,
-        observation: str = "flat",
-        action: str | ActionMap = "softmax",
-        action_settings: Mapping[str, float] | None = None,
-        reward: Reward | None = None,
-        cost: ProportionalCost | None = None,
-        execution: str = "next_close",
-        episode_length: int | None = None,
-        random_start: bool = False,
-        ruin: float = 0.01,
+        **arguments: Any,
     ) -> None:
         if market is None:
             market, features = default_market()
-        self._open(
-            make_setting(
-                market,
-                features,
-                start=start,
-                stop=stop,
-                window=window,
-                observation=observation,
-                action=action,
-                action_settings=action_settings,
-                reward=reward,
-                cost=cost,
-                execution=execution,
-                episode_length=episode_length,
-                random_start=random_start,
-                ruin=ruin,
-            ),
-            num_envs,
-            threads,
-            copy,
-        )
+        self._open(make_setting(market, features, **arguments), num_envs, threads, copy)
 
     @classmethod
     def from_setting(
