@@ -77,7 +77,8 @@ class Rebalanced:
         if first < 0:
             raise InputError(
                 f"{self.name} needs {self.history} rows of prices before its first decision and "
-                f"has {t + 1}; start the window later or shorten its history"
+                f"has {t + 1}; use more data, shorten its history, or leave it out with "
+                f"evaluation.baselines.{self.name}=null"
             )
         assets = self.target(self.market.close[first : t + 1])
         held = np.asarray(observation["weights"], np.float64)
@@ -163,11 +164,25 @@ class Optimised(Rebalanced):
     def target(self, closes: Float) -> Float:
         returns = closes[1:] / closes[:-1] - 1.0
         name = self.name
-        if returns.shape[1] == 1:
-            return np.ones(1)
-        if name == "maximum_sharpe" and returns.mean(axis=0).max() <= 0:
+        # A price that has stood still has no correlation to speak of: it is the minimum of variance
+        # by itself, and no part of the other problems.
+        moves = returns.std(axis=0) > 1e-12
+        n_moving = int(moves.sum())
+        if n_moving < 2 or (name == "minimum_variance" and n_moving < len(moves)):
+            chosen = ~moves if name == "minimum_variance" and n_moving < len(moves) else moves
+            chosen = chosen if chosen.any() else np.ones(len(moves), bool)
+            return chosen / chosen.sum()
+        if name == "maximum_sharpe" and returns[:, moves].mean(axis=0).max() <= 0:
             name = "minimum_variance"
-        weights = np.asarray(_skfolio(name).fit(returns).weights_, np.float64)
+        weights = np.zeros(len(moves))
+        try:
+            weights[moves] = _skfolio(name).fit(returns[:, moves]).weights_
+        except Exception as error:
+            # Solvers fail in many ways on degenerate prices; a run must say which baseline and why.
+            raise InputError(
+                f"{self.name} finds no weights ({error}); use a longer window, or leave it out "
+                f"with evaluation.baselines.{self.name}=null"
+            ) from error
         # Solvers leave weights of -1e-12 and sums of 1 +- 1e-9; the market wants a portfolio.
         weights = np.maximum(weights, 0.0)
         return weights / weights.sum()
@@ -213,9 +228,12 @@ def make_baseline(name: str, market: MarketData, **settings: Any) -> Any:
         "inverse_volatility": InverseVolatility,
         "momentum": Momentum,
     }
-    if name in plain:
-        return plain[name](market, **settings)
-    if name in Optimised.OPTIMISERS:
-        return Optimised(market, name, **settings)
+    try:
+        if name in plain:
+            return plain[name](market, **settings)
+        if name in Optimised.OPTIMISERS:
+            return Optimised(market, name, **settings)
+    except TypeError as error:
+        raise InputError(f"evaluation.baselines.{name}: {error}") from None
     known = ", ".join([*plain, *Optimised.OPTIMISERS])
     raise InputError(f"unknown baseline {name!r}; known: {known}")

@@ -7,6 +7,7 @@ is resumed from it ends with the numbers of an unbroken one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -33,7 +34,7 @@ def write_tensors(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
     """Writes tensors and JSON-able facts to one file; the former one stays until it is whole."""
     data = save(
         {key: value.detach().contiguous() for key, value in tensors.items()},
-        metadata={"facts": json.dumps(facts)},
+        metadata={"facts": json.dumps(facts), "sha256": _digest(tensors)},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
@@ -52,12 +53,25 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
-            return {key: file.get_tensor(key) for key in file.keys()}, facts
+            metadata = file.metadata() or {}
+            facts = json.loads(metadata["facts"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        if _digest(tensors) != metadata["sha256"]:
+            raise ValueError("its checksum is wrong")
+        return tensors, facts
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(
             f"{path} is missing, truncated or not one of ours ({error}); delete it to train anew"
         ) from None
+
+
+def _digest(tensors: Tensors) -> str:
+    """SHA-256 of names and values."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(tensors[key].detach().numpy()).data)
+    return digest.hexdigest()
 
 
 def _optimisers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,10 +55,19 @@ class Agent:
                 f"unknown agent.activation {self.activation!r}; known: {', '.join(ACTIVATIONS)}"
             )
         for key in ("total_steps", "num_envs", "evaluations", "env_threads", "torch_threads"):
-            if getattr(self, key) < 1:
-                raise InputError(f"agent.{key} must be at least 1, got {getattr(self, key)}")
-        if not self.learning_rate > 0 or not 0 <= self.gamma <= 1:
-            raise InputError("agent.learning_rate must be > 0 and agent.gamma in [0, 1]")
+            self._check(key, 1, math.inf)
+        self._check("learning_rate", 1e-12, math.inf)
+        self._check("gamma", 0, 1)
+        widths = self.network
+        if not widths or not all(isinstance(w, int) and w >= 1 for w in widths):
+            raise InputError(f"agent.network must be a list of widths >= 1, got {list(widths)}")
+
+    def _check(self, key: str, low: float, high: float) -> None:
+        """Refuses a setting outside [low, high]; infinity and NaN are outside of everything."""
+        value = getattr(self, key)
+        if not (isinstance(value, (int, float)) and low <= value <= high and math.isfinite(value)):
+            limits = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            raise InputError(f"agent.{key} must be {limits}, got {value}")
 
     @property
     def steps_per_round(self) -> int:
@@ -113,10 +123,22 @@ class PPO(Agent):
                 f"unknown agent.architecture {self.architecture!r}; "
                 f"known: {', '.join(ARCHITECTURES)}"
             )
-        if (self.n_steps * self.num_envs) % self.batch_size:
+        for key in ("n_steps", "n_epochs"):
+            self._check(key, 1, math.inf)
+        self._check("batch_size", 2, math.inf)
+        self._check("gae_lambda", 0, 1)
+        for key in ("clip_coef", "max_grad_norm"):
+            self._check(key, 1e-12, math.inf)
+        for key in ("ent_coef", "vf_coef"):
+            self._check(key, 0, 1e6)
+        self._check("log_std_init", -20, 5)
+        samples = self.n_steps * self.num_envs
+        if samples % self.batch_size:
+            fits = max(b for b in range(1, min(samples, self.batch_size) + 1) if samples % b == 0)
             raise InputError(
                 f"agent.batch_size={self.batch_size} must divide agent.n_steps * agent.num_envs = "
-                f"{self.n_steps * self.num_envs}, or the last batch of every epoch is a small one"
+                f"{samples}, or the last batch of every epoch is a small one; "
+                f"agent.batch_size={fits} does"
             )
 
     @property
@@ -175,6 +197,15 @@ class DDPG(Agent):
     gradient_steps: int = 2
     tau: float = 0.005
     action_noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("batch_size", "gradient_steps"):
+            self._check(key, 1, math.inf)
+        self._check("buffer_size", self.num_envs, 1e8)
+        self._check("learning_starts", 0, math.inf)
+        self._check("tau", 1e-12, 1)
+        self._check("action_noise", 0, 10)
 
     def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
         import numpy as np

@@ -134,8 +134,11 @@ class LongShort(ActionMap):
 
     def __init__(self, n_assets: int, gross: float = 1.0, net: float = 1.0) -> None:
         super().__init__(n_assets)
-        if not gross > 0 or not 0 <= net <= gross:
-            raise InputError(f"long_short needs gross > 0 and 0 <= net <= gross: {gross}, {net}")
+        numbers = all(isinstance(limit, (int, float)) for limit in (gross, net))
+        if not (numbers and 0 < gross < math.inf and 0 <= net <= gross):
+            raise InputError(
+                f"long_short needs 0 < gross < inf and 0 <= net <= gross, got {gross} and {net}"
+            )
         self.gross, self.net = float(gross), float(net)
 
     @property
@@ -199,6 +202,9 @@ def make_action_map(action: str | ActionMap, n_assets: int, **settings: float) -
         raise InputError(f"unknown action map {action!r}; known: {', '.join(maps)}")
     if settings and action != "long_short":
         raise InputError(f"action map {action!r} takes no settings, got {sorted(settings)}")
+    unknown = sorted(settings.keys() - {"gross", "net"})
+    if unknown:
+        raise InputError(f"action map {action!r} takes gross and net, not {', '.join(unknown)}")
     return maps[action](n_assets, **settings)  # type: ignore[arg-type]
 
 

@@ -64,6 +64,10 @@ class Reward:
         unknown = [name for name in self.terms if name not in TERMS]
         if unknown:
             raise InputError(f"unknown reward term {unknown[0]!r}; known: {', '.join(TERMS)}")
+        if not any(self.terms.values()):
+            raise InputError(
+                f"reward.terms is empty or all zero; give a weight to one of {', '.join(TERMS)}"
+            )
         if self.benchmark not in BENCHMARKS:
             raise InputError(
                 f"unknown reward benchmark {self.benchmark!r}; known: {', '.join(BENCHMARKS)}"

@@ -14,6 +14,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from envs.actions import refuse_nan
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
@@ -61,6 +62,9 @@ class PortfolioVectorEnv(VectorEnv):
         if market is None:
             market, features = default_market()
         self._open(make_setting(market, features, **arguments), num_envs, threads, copy)
+
+    # For `close` of an env that was refused before it was whole.
+    _pool: ThreadPoolExecutor | None = None
 
     @classmethod
     def from_setting(
@@ -165,8 +169,12 @@ class PortfolioVectorEnv(VectorEnv):
             raise InputError(
                 f"actions must have shape {self.action_space.shape}, got {np.shape(actions)}"
             )
-        out = self._next_buffer()
         parts = range(len(self._parts))
+        if self._pool is not None:
+            # Seen to here, since a thread that finds a NaN cannot stop what the others have done.
+            bad = np.isnan(actions).any(axis=1)
+            refuse_nan(int(bad.argmax()) if bad.any() else -1, actions)
+        out = self._next_buffer()
         if self._pool is None:
             finals = [self._step_part(k, actions, out) for k in parts]
         else:
@@ -253,4 +261,4 @@ class PortfolioVectorEnv(VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the threads."""
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(wait=False)

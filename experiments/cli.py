@@ -157,31 +157,60 @@ def _for_jobs_only(override: Override) -> str:
 
 
 def _resumed(given: list[str]) -> list[str]:
-    """The overrides of the run in `resume=RUN_DIR`, with those given on top of them."""
-    import yaml
+    """What Hydra is told for `resume=RUN_DIR`: that folder, and nothing else.
 
+    The settings are those that the run saved; others would mix two experiments in one folder.
+    """
     text = next(o for o in given if o.startswith("resume=")).removeprefix("resume=").strip("'\"")
     if text in ("", "null"):
         return given
-    folder = Path(text).absolute()
-    saved = folder / ".hydra" / "overrides.yaml"
-    if not saved.is_file():
-        near = difflib.get_close_matches(
-            folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()], n=1
-        )
+    others = [o for o in given if not o.startswith(("resume=", "hydra."))]
+    if others:
         raise InputError(
-            f"resume={text}: no run folder there ({saved.name} is missing)"
+            f"resume= goes on with the settings that the run was begun with; leave out "
+            f"{' '.join(others)}, or start a new run with it"
+        )
+    folder = Path(text).absolute()
+    if not (folder / "config.yaml").is_file():
+        names = [p.name for p in folder.parent.glob("*") if p.is_dir() and p != folder]
+        near = difflib.get_close_matches(folder.name, names, n=1)
+        raise InputError(
+            f"resume={text}: no run folder there (config.yaml is missing)"
             + (f"; did you mean {folder.parent / near[0]}?" if near else "")
         )
-    former = [str(o) for o in yaml.safe_load(saved.read_text()) or []]
-    new = {_key(o) for o in given} | {"resume"}
-    kept = [o for o in former if _key(o) not in new]
-    rest = [o for o in given if not o.startswith(("resume=", "hydra.run.dir="))]
-    return [*kept, *rest, f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}"]
+    if (folder / "report.html").is_file():
+        raise InputError(
+            f"resume={text}: that run is finished, see {folder / 'report.html'}; "
+            "python -m experiments.reproduce runs it again and compares"
+        )
+    # Hydra's own records in the folder stay those of the run that was begun.
+    return [
+        f"resume={_quoted(folder)}",
+        f"hydra.run.dir={_quoted(folder)}",
+        "hydra.output_subdir=null",
+    ]
 
 
-def _key(override: str) -> str:
-    return override.split("=", 1)[0].lstrip("+~")
+def saved_config(folder: str | Path) -> DictConfig:
+    """The resolved configuration that a run saved in its folder.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    from omegaconf import DictConfig as Config
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(folder) / "config.yaml"
+    try:
+        cfg = OmegaConf.load(path)
+    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(cfg, Config) or not cfg:
+        raise InputError(f"{path} is not the configuration of a run; start a new run")
+    OmegaConf.set_struct(cfg, True)
+    return cfg
 
 
 def _quoted(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -39,6 +40,8 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     Raises:
         InputError: for anything that the user can correct.
     """
+    if not isinstance(cfg.name, str) or not cfg.name:
+        raise InputError(f"name must be a text, got {cfg.name}")
     folder = open_run_folder(run_dir)
     config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
     write_text(folder / "config.yaml", config_yaml)
@@ -46,17 +49,20 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     market = load_market(cfg)
     seeds = agent_seeds(cfg) if cfg.agent is not None else []
     facts = begin_provenance(folder, market, seeds)
-    plan: Holdout = build(cfg.evaluation)
-    panel = build(cfg.features.build)(market)
+    plan: Holdout = build(cfg, "evaluation")
+    panel = build(cfg, "features.build")(market)
     splits = plan.split(market, panel.warmup + cfg.env.window - 1)
-    scaler = build(cfg.features.scaler).fit(panel, *splits.train)
+    scaler = build(cfg, "features.scaler").fit(panel, *splits.train)
     features = scaler.transform(panel)
+
+    # Checks the configured env whether or not an agent is there to use it.
+    make_window(cfg, market, features, splits.test, episode_length=None)
 
     trajectories = run_baselines(cfg, plan, market, splits)
     agents: list[str] = []
     curves: Curves = {}
     objective = 0.0
-    tracker: Tracker = build(cfg.tracking)(folder, OmegaConf.to_container(cfg, resolve=True))
+    tracker: Tracker = build(cfg, "tracking")(folder, OmegaConf.to_container(cfg, resolve=True))
     try:
         if cfg.agent is not None:
             name, runs, curves, objective = run_agent(
@@ -81,20 +87,31 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     return objective
 
 
-def build(node: DictConfig) -> Any:
-    """Instantiates a group: plain containers go in, a constructor's mistake is a user's error."""
+def build(cfg: DictConfig, key: str) -> Any:
+    """Instantiates the part of the configuration at `key`, with plain containers.
+
+    Raises:
+        InputError: for what its constructor does not take.
+    """
+    node = OmegaConf.select(cfg, key)
+    if node is None:
+        raise InputError(f"{key} is null; choose one of its options")
     try:
         return instantiate(node, _convert_="all")
-    except Exception as error:
+    except InstantiationException as error:
         # Hydra wraps what a constructor raises; the message for the user is inside.
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        if cause is None or isinstance(cause, (TypeError, ValueError, ArithmeticError)):
+            reason = str(cause or error).splitlines()[0]
+            raise InputError(f"{key}: {reason}") from error
         raise
 
 
 def load_market(cfg: DictConfig) -> MarketData:
     """The panel of prices that this configuration names."""
-    return build(cfg.data)
+    return build(cfg, "data")
 
 
 def plan_baselines(plan: Holdout) -> dict[str, dict[str, Any]]:
@@ -111,14 +128,14 @@ def make_window(
 ) -> Setting:
     """The market between two decision rows under the configured costs, reward and execution."""
     start, stop = rows
-    return build(cfg.env)(
+    return build(cfg, "env")(
         market=market,
         features=features,
         start=start,
         # The return of the last decision lies one row later.
         stop=stop + 1,
-        reward=build(cfg.reward),
-        cost=build(cfg.cost),
+        reward=build(cfg, "reward"),
+        cost=build(cfg, "cost"),
         **changes,
     )
 
@@ -162,8 +179,9 @@ def run_agent(
     """
     from agents.training import train
 
-    agent = build(cfg.agent)
-    length = min(cfg.env.episode_length, splits.train[1] - splits.train[0])
+    agent = build(cfg, "agent")
+    window = splits.train[1] - splits.train[0]
+    length = window if cfg.env.episode_length is None else min(cfg.env.episode_length, window)
     training = make_window(
         cfg, market, features, splits.train, random_start=True, episode_length=length
     )
@@ -199,7 +217,10 @@ def agent_seeds(cfg: DictConfig) -> list[int]:
         raise InputError(f"n_seeds must be at least 1, got {cfg.n_seeds}")
     if cfg.seed < 0:
         raise InputError(f"seed must not be negative, got {cfg.seed}")
-    return [cfg.seed * cfg.n_seeds + k for k in range(cfg.n_seeds)]
+    seeds = [cfg.seed * cfg.n_seeds + k for k in range(cfg.n_seeds)]
+    if seeds[-1] >= 2**32:
+        raise InputError(f"seed={cfg.seed} is too large: agents' seeds must be below 2**32")
+    return seeds
 
 
 def seed_log(tracker: Tracker, seed: int) -> Callable[[int, dict[str, float]], None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
-from experiments.cli import BAD_INPUT, INTERRUPTED, complain
+from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
 from experiments.provenance import git_state, machine, package_versions
 from experiments.run_folder import open_run_folder
 
@@ -48,10 +48,6 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     Raises:
         InputError: if the folder holds no finished run, or its data are not there any more.
     """
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such folder")
     missing = [
@@ -69,19 +65,15 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     lost = [k for k in ("data", "git", "machine", "packages") if k not in before]
     if lost:
         raise InputError(f"{run_dir / 'provenance.json'} has no entry {lost[0]!r}")
-    try:
-        cfg = OmegaConf.load(run_dir / "config.yaml")
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{run_dir / 'config.yaml'} cannot be read: {error}") from error
-    if not isinstance(cfg, DictConfig):
-        raise InputError(f"{run_dir / 'config.yaml'} holds no configuration")
+    cfg = saved_config(run_dir)
+    OmegaConf.set_struct(cfg, False)
     if "resume" in cfg:
         cfg.resume = None
     # A check is no run of its own on a tracking server.
     cfg.tracking = {"_target_": "experiments.tracking.csv_tracker", "_partial_": True}
+    OmegaConf.set_struct(cfg, True)
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
         raise InputError(f"--keep {keep}: exists already; name a new folder")
-    OmegaConf.set_struct(cfg, True)
 
     from experiments import pipeline
 

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,25 @@ def open_run_folder(path: str | Path) -> Path:
             "choose another with hydra.run.dir=FOLDER"
         ) from error
     return folder
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a second process out of the folder while this one works in it.
+
+    Raises:
+        InputError: if another process is at work there.
+    """
+    import fcntl
+
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another process is working in this run folder; wait for it to end"
+            ) from None
+        yield
 
 
 def write_text(path: str | Path, text: str) -> None:

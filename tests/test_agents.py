@@ -289,6 +289,16 @@ def test_a_truncated_checkpoint_is_named(tmp_path, cut):
         train(SMALL_PPO, training, validation, seed=0, folder=tmp_path)
 
 
+def test_a_model_with_a_flipped_bit_is_refused(tmp_path):
+    training, validation = settings()
+    train(SMALL_PPO, training, validation, seed=0, folder=tmp_path)
+    data = bytearray((tmp_path / MODEL).read_bytes())
+    data[-100] ^= 1
+    (tmp_path / MODEL).write_bytes(bytes(data))
+    with pytest.raises(InputError, match="checksum"):
+        train(SMALL_PPO, training, validation, seed=0, folder=tmp_path)
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path):
     training, validation = settings()
     train(SMALL_PPO, training, validation, seed=0, folder=tmp_path)

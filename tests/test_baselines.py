@@ -167,6 +167,21 @@ def test_falling_markets_have_a_maximum_sharpe_portfolio():
     assert np.isfinite(trajectory.weights).all()
 
 
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("still", [1, 2, 3])
+def test_prices_that_stand_still(name, still):
+    market = synthetic(n_rows=120, n_assets=3, seed=0)
+    close = market.close.copy()
+    close[:, :still] = 100.0
+    trajectory = play(name, replace(market, close=close), start=40)
+    assert np.isfinite(trajectory.weights).all()
+    assert trajectory.weights.sum(axis=1) == pytest.approx(np.ones(len(trajectory.weights)))
+    if name == "minimum_variance":
+        assert trajectory.weights[1:, :still].sum(axis=1) == pytest.approx(
+            np.ones(len(trajectory.weights) - 1)
+        )
+
+
 def test_bad_input():
     market = synthetic(n_rows=60, n_assets=3, seed=0)
     with pytest.raises(InputError, match="equal_weight, buy_and_hold"):

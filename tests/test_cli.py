@@ -64,7 +64,9 @@ FILES = {
         from hydra.core.hydra_config import HydraConfig
 
         from envs.errors import InputError
-        from experiments.cli import reported, start
+        from omegaconf import OmegaConf
+
+        from experiments.cli import reported, saved_config, start
 
 
         @hydra.main(version_base="1.3", config_path="pkg://tiny_conf", config_name="config")
@@ -76,7 +78,11 @@ FILES = {
                 if cfg.seed == 8:
                     raise ZeroDivisionError("a fault of the program")
                 if cfg.seed == 9:
+                    saved = OmegaConf.to_container(cfg) | {"data": None, "seed": 4}
+                    OmegaConf.save(saved, run_dir / "config.yaml")
                     raise KeyboardInterrupt
+                if cfg.resume:
+                    cfg = saved_config(run_dir)
                 print("ran", cfg.seed, cfg.name, run_dir)
                 return 1.0
 
@@ -221,9 +227,16 @@ def test_interrupted_run_says_how_to_go_on_and_can(tiny, tmp_path):
     stopped = run(tiny, tmp_path, "+exp=ppo_portfolio", "seed=9", f"hydra.run.dir='{spaced}/one'")
     assert stopped.returncode == 130
     hint = stopped.stderr.strip().rpartition("resume=")[2]
-    again = run(tiny, tmp_path, f"resume={hint}", "seed=4")
+    again = run(tiny, tmp_path, f"resume={hint}")
     assert again.returncode == 0, again.stderr
     assert again.stdout == f"ran 4 ppo_portfolio {spaced}/one\n"
+    mixed = run(tiny, tmp_path, f"resume={hint}", "seed=5")
+    assert mixed.returncode == 2
+    assert "leave out seed=5" in mixed.stderr
+    (spaced / "one" / "report.html").touch()
+    finished = run(tiny, tmp_path, f"resume={hint}")
+    assert finished.returncode == 2
+    assert "that run is finished" in finished.stderr
     assert [p.name for p in spaced.iterdir()] == ["one"]
     assert not (tmp_path / "outputs").exists()
 

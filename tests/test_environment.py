@@ -359,6 +359,14 @@ def test_bad_features_and_actions_are_refused(market, features):
         many.step(actions)
     with pytest.raises(InputError, match="seeds"):
         many.reset(seed=[1, 2])
+    split = PortfolioVectorEnv(market, features, num_envs=3, threads=2)
+    split.reset()
+    before = split.simulation.state.row.copy()
+    with pytest.raises(InputError, match="portfolio 2"):
+        split.step(actions)
+    assert split.simulation.state.row.tolist() == before.tolist()  # nothing has moved
+    with pytest.raises(InputError, match="num_envs"):
+        PortfolioVectorEnv(market, features, num_envs=0)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from envs.data.synthetic import synthetic
 from envs.errors import InputError
 from experiments import pipeline
 from experiments.reproduce import main as reproduce
+from experiments.run_folder import locked
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "hydra_conf"
@@ -66,13 +67,13 @@ def test_every_option_composes_and_instantiates(choice, tmp_path):
     if group == "agent" and cfg.agent is None:
         return
     if group == "features":
-        assert callable(pipeline.build(cfg.features.build))
-        assert hasattr(pipeline.build(cfg.features.scaler), "fit")
+        assert callable(pipeline.build(cfg, "features.build"))
+        assert hasattr(pipeline.build(cfg, "features.scaler"), "fit")
     elif group == "tracking":
-        made = pipeline.build(cfg.tracking)(tmp_path, OmegaConf.to_container(cfg, resolve=True))
+        made = pipeline.build(cfg, "tracking")(tmp_path, OmegaConf.to_container(cfg, resolve=True))
         made.finish()
     else:
-        assert pipeline.build(cfg[group]) is not None
+        assert pipeline.build(cfg, group) is not None
 
 
 @pytest.mark.parametrize("recipe", options("exp"))
@@ -145,8 +146,8 @@ def test_the_test_window_decides_nothing(finished, tmp_path):
     """Other prices in the test window: the same policies, to the bit, in the agents' folders."""
     cfg = OmegaConf.load(finished / "config.yaml")
     market = pipeline.load_market(cfg)
-    plan = pipeline.build(cfg.evaluation)
-    split = plan.split(market, pipeline.build(cfg.features.build)(market).warmup)
+    plan = pipeline.build(cfg, "evaluation")
+    split = plan.split(market, pipeline.build(cfg, "features.build")(market).warmup)
     close = market.close.copy()
     close[split.test[0] + 1 :] *= np.random.default_rng(0).uniform(
         0.8, 1.25, close[split.test[0] + 1 :].shape
@@ -271,11 +272,42 @@ def test_a_users_own_csv(tmp_path):
         (["features.build.names=[rsi_14,nonsense_3]"], "nonsense"),
         (["features.build.names=[atr_14]"], "high"),
         (["evaluation.baselines.momentum.lookback=5000"], "needs 5001 rows"),
+        (["evaluation.baselines=null"], "at least one baseline"),
+        (["+evaluation.baselines.momentum.foo=1"], "foo"),
+        (["features.scaler=null"], "features.scaler is null"),
+        (["env.action=long_short", "+env.action_settings.foo=1"], "foo"),
+        (["env.action=long_short", "+env.action_settings.gross=inf"], "gross"),
+        (["cost.commission_bps=[1,2,3,x]"], "commission_bps"),
+        (["seed=1099511627776"], "2\\*\\*32"),
+        (["agent=ddpg"], "n_steps"),
+        (["agent.network=[]"], "network"),
+        (["agent.network=[0]"], "network"),
+        (["agent.clip_coef=.nan"], "clip_coef"),
+        (["agent.batch_size=0"], "batch_size"),
+        (["agent.batch_size=96"], "agent.batch_size=64 does"),
+        (["agent.log_std_init=-1000"], "log_std_init"),
+        (["reward.terms.excess_log_return=0.0"], "reward.terms"),
+        (["name=null"], "name"),
     ],
 )
 def test_bad_input_is_explained(overrides, message, tmp_path):
     with pytest.raises(InputError, match=message):
         pipeline.run(config("+exp=smoke", *QUICK, *overrides), tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_env_is_checked_without_an_agent_too(tmp_path):
+    with pytest.raises(InputError, match="softmaks"):
+        pipeline.run(config("data=synthetic", *QUICK[6:], "env.action=softmaks"), tmp_path)
+
+
+def test_an_episode_without_a_length_is_the_training_window(tmp_path):
+    pipeline.run(config("+exp=smoke", *QUICK, "env.episode_length=null"), tmp_path)
+
+
+def test_a_finished_run_is_not_worked_in_twice(finished):
+    with locked(finished), pytest.raises(InputError, match="another process"), locked(finished):
+        pass
 
 
 def test_windows_outside_the_data_are_explained(tmp_path):

@@ -45,7 +45,10 @@ class ProportionalCost:
 
 
 def _per_asset(key: str, bps: float | Sequence[float], n_assets: int) -> Float:
-    rate = np.asarray(bps, np.float64) / 1e4
+    try:
+        rate = np.asarray(bps, np.float64) / 1e4
+    except (TypeError, ValueError):
+        raise InputError(f"{key} must be one number or {n_assets} of them, got {bps}") from None
     if rate.ndim == 0:
         rate = np.full(n_assets, float(rate))
     if rate.shape != (n_assets,):

@@ -8,7 +8,8 @@ from typing import Any
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
-from experiments.evaluation.splits import Splits, split_rows, windows_by_share
+from experiments.evaluation import bootstrap
+from experiments.evaluation.splits import Splits, split_rows, split_shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,9 @@ class Holdout:
         purge: rows left out between windows.
         baselines: name -> settings of its constructor; None instead of settings leaves it out.
         n_bootstrap, level: replications and level of the intervals.
+
+    Raises:
+        InputError: for a number of replications that no run could compute.
     """
 
     train: Sequence[str | None] | None = None
@@ -35,11 +39,24 @@ class Holdout:
     n_bootstrap: int = 1000
     level: float = 0.95
 
+    def __post_init__(self) -> None:
+        # Before hours of training, not after them.
+        bootstrap.check_replications(self.n_bootstrap)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.baselines, Mapping) or not any(
+            settings is not None for settings in self.baselines.values()
+        ):
+            raise InputError(
+                "evaluation.baselines must keep at least one baseline to compare with; "
+                "leave single ones out with evaluation.baselines.NAME=null"
+            )
+
     def split(self, market: MarketData, warmup: int) -> Splits:
-        """The windows as ranges of decision rows; see `split_rows`.
+        """The windows as ranges of decision rows; see `split_rows` and `split_shares`.
 
         Raises:
-            InputError: if some windows are named and others are not, or as `split_rows` does.
+            InputError: if some windows are named and others are not, or as these do.
         """
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         given = [key for key, window in named.items() if window is not None]
@@ -52,7 +69,8 @@ class Holdout:
                 raise InputError(
                     f"evaluation.{key} must be [first day, last day], got {window!r}; null is open"
                 )
-        windows: Mapping[str, Any] = (
-            named if given else windows_by_share(market, self.train_share, self.validation_share)
-        )
-        return split_rows(market, **windows, purge=self.purge, warmup=warmup)
+        cut: dict[str, Any] = {"purge": self.purge, "warmup": warmup}
+        if not given:
+            return split_shares(market, self.train_share, self.validation_share, **cut)
+        windows: dict[str, Any] = named
+        return split_rows(market, **windows, **cut)
