@@ -65,6 +65,8 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     lost = [k for k in ("data", "git", "machine", "packages") if k not in before]
     if lost:
         raise InputError(f"{run_dir / 'provenance.json'} has no entry {lost[0]!r}")
+    from omegaconf import OmegaConf
+
     cfg = saved_config(run_dir)
     OmegaConf.set_struct(cfg, False)
     if "resume" in cfg:
