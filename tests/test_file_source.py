@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,8 @@ def test_a_written_panel_is_read_back_bit_for_bit(tmp_path: Path, layout: str, s
         WIDE.replace("date", "Timestamp"),
         WIDE.replace("date", ""),
         "\n" + WIDE.replace("\n", "\n\n"),
+        WIDE.replace("\n", "\r"),
+        WIDE.replace("AAPL", '"AAPL"').replace("10.5", '"10.5"'),
         '"date","AAPL","MSFT"\n' + WIDE.split("\n", 1)[1],
     ],
 )
@@ -182,6 +185,51 @@ def test_a_wild_move_is_pointed_out(read: Reader) -> None:
     assert "AAPL on 2020-01-06 (-50%)" in note
 
 
+def test_absurd_moves_are_pointed_out_without_overflow(read: Reader) -> None:
+    text = "date,A,B\n2020-01-01,1e308,1\n2020-01-02,1e-308,1\n2020-01-03,1e308,1\n"
+    split, absurd = [n for n in read(text).notes if "move(s)" in n]
+    assert split.startswith("2 move(s)") and "A on 2020-01-02 (-100%)" in split
+    assert absurd.startswith("2 move(s) of one row are by a factor of more than 100")
+    rows = [f"2020-01-{day:02d},{1e-4 if day % 2 else 1e4}" for day in range(1, 11)]
+    split, absurd = [n for n in read("\n".join(["date,A", *rows])).notes if "move(s)" in n]
+    assert absurd.startswith("9 move(s)") and "A on 2020-01-02 (from 0.0001 to 10000)" in absurd
+    assert "misplaced decimal point" in absurd
+
+
+LATE = WIDE.replace("10.5,20", "10.5,").replace("MSFT", "SPY")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (LATE, "line 2, column 'SPY'"),
+        (
+            "date,symbol,close\n2020-01-02,A,1\n2020-01-03,A,1\n2020-01-03,SPY,1\n"
+            "2020-01-06,A,1\n2020-01-06,SPY,1\n2020-01-07,A,1\n2020-01-07,SPY,1\n",
+            "2020-01-02, symbol 'SPY'",
+        ),
+        (LATE.replace("AAPL", "close"), "line 2"),
+    ],
+)
+def test_a_benchmark_that_begins_late_asks_for_a_later_start(
+    read: Reader, text: str, where: str
+) -> None:
+    with pytest.raises(
+        InputError,
+        match=rf"{where}: the benchmark 'SPY' is missing on 2020-01-02; it has levels from "
+        "2020-01-03 to 2020-01-07: choose start and end inside its dates, or another benchmark",
+    ):
+        read(text, benchmark="SPY")
+    market = read(text, benchmark="SPY", start="2020-01-03")
+    assert market.n_rows == 3 and market.benchmark_name == "SPY" and market.n_assets == 1
+    assert (market.benchmark > 0).all()
+
+
+def test_a_benchmark_alone_is_refused(read: Reader) -> None:
+    with pytest.raises(InputError, match="no symbol is left beside the benchmark 'A'; add one"):
+        read("date,A\n2020-01-01,1\n2020-01-02,2\n", benchmark="A")
+
+
 # ------------------------------------------------------------------ what it refuses
 def line(number: int, old: str, new: str, text: str = WIDE) -> str:
     lines = text.splitlines()
@@ -207,6 +255,41 @@ WRONG = {
     "ambiguous date": (
         line(2, "2020-01-02", "31/12/2019"),
         "line 2, column 'date': '31/12/2019' is not a date of the form 2020-04-03",
+    ),
+    "date before 1678": (
+        line(2, "2020-01-02", "0000-12-31"),
+        "line 2, column 'date': 0000-12-31 lies outside 1678-01-01..2261-12-31, .*; correct the",
+    ),
+    "date after 2261": (
+        line(5, "2020-01-07", "9999-12-31"),
+        "line 5, column 'date': 9999-12-31 lies outside 1678-01-01..2261-12-31",
+    ),
+    "one zone": (
+        line(4, "2020-01-06", "2020-01-06T00:00:00+02:00"),
+        "line 4, column 'date': '2020-01-06T00:00:00.02:00' has a time zone, the first row none; "
+        "write all dates with a zone or all without",
+    ),
+    "one without a zone": (
+        "date,A\n2020-01-01 10:00Z,1\n2020-01-02 10:00Z,2\n2020-01-03 10:00,3\n",
+        "line 4, column 'date': '2020-01-03 10:00' has no time zone, the first row one",
+    ),
+    "open quote": (
+        line(3, "11", '"11', WIDE + WIDE.split("\n", 1)[1]),
+        r"line 3: a quotation mark",
+    ),
+    "quote closed later": (
+        line(3, "11", '"11').replace("13,23", '"13",23'),
+        "line 3: a quotation mark .* is opened and not closed on that line",
+    ),
+    "open quote in the last field": (line(5, "23", '"23'), "line 5: a quotation mark"),
+    "open quote at the end of the file": (
+        line(5, "23", '"23').rstrip("\n"),
+        "line 5: a quotation mark",
+    ),
+    "open quote in the header": (line(1, "AAPL", '"AAPL'), "line 1: a quotation mark"),
+    "open quote and a long file": (
+        line(3, "11", '"11') + "2020-01-08,1,2\n" * 20_000,
+        "line 3: a quotation mark .*, or a cell is far too long; close or delete the mark",
     ),
     "no such day": (line(5, "2020-01-07", "2020-02-30"), "line 5, column 'date': '2020-02-30'"),
     "duplicate symbol": (
@@ -333,6 +416,12 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder; name one file"):
         file(str(tmp_path))
     (tmp_path / "prices.parquet").write_bytes(b"PAR1 no more")
+    for wrong in (None, 5, [1], ""):
+        with pytest.raises(InputError, match="is not the name of a file; write path="):
+            file(wrong)  # type: ignore[arg-type]
+    for wrong in ("~nobody-of-that-name/prices.csv", "x" * 5000 + ".csv", "a\0.csv"):
+        with pytest.raises(InputError, match=r"cannot name a file|no such file"):
+            file(wrong)
     with pytest.raises(InputError, match="not a readable Parquet file"):
         file(str(tmp_path / "prices.parquet"))
 
@@ -346,6 +435,21 @@ def test_parquet_errors_name_row_and_column(tmp_path: Path) -> None:
     frame.assign(A=["1", "x"]).to_parquet(path)
     with pytest.raises(InputError, match="row 2, column 'A': 'x' is not a number"):
         file(str(path))
+    frame.assign(A=pd.to_timedelta([1, 2], unit="s")).to_parquet(path)
+    with pytest.raises(
+        InputError, match=r"column 'A': holds timedelta64.* values, no prices; make"
+    ):
+        file(str(path))
+    frame.assign(A=pd.Series([True, None], dtype=object)).to_parquet(path)
+    with pytest.raises(InputError, match="row 1, column 'A': True is not a number"):
+        file(str(path))
+    frame.assign(date=[date(2020, 1, 1), date(2500, 1, 1)], A=1.0).to_parquet(path)
+    with pytest.raises(InputError, match="row 2, column 'date': 2500-01-01 lies outside 1678"):
+        file(str(path))
+    stamps = np.array(["1500-01-01", "2020-01-01"], "datetime64[s]")
+    frame.assign(date=stamps, A=1.0).to_parquet(path)
+    with pytest.raises(InputError, match=r"row 1, column 'date': 1500-01-01.* lies outside 1678"):
+        file(str(path))
     frame.iloc[:0].to_parquet(path)
     with pytest.raises(InputError, match="no rows; at least two"):
         file(str(path))
@@ -358,11 +462,18 @@ def test_parquet_errors_name_row_and_column(tmp_path: Path) -> None:
         ({"layout": "long"}, "the long layout needs a symbol column"),
         ({"layout": "single"}, "no close column among 'date', 'AAPL', 'MSFT'"),
         ({"fill": "bfill"}, "fill='bfill' must be null or ffill"),
-        ({"fill": "ffill", "max_fill": 0}, "max_fill=0 >= 1"),
+        ({"fill": "ffill", "max_fill": 0}, "max_fill=0 must be >= 1"),
+        ({"max_fill": "few"}, "max_fill='few' must be a whole number"),
+        ({"benchmark": ["MSFT"]}, "benchmark=.'MSFT'. must be the name of one symbol"),
+        ({"symbols": []}, r"symbols=\[\] is empty; name at least one, or write null"),
+        ({"symbols": "APL"}, "unknown symbol 'APL'"),
+        ({"start": 20200103}, "'20200103' is not a date"),
+        ({"cash_rate": None}, "cash_rate=None must be a number"),
+        ({"periods_per_year": np.nan}, "periods_per_year=nan must be a finite number"),
         ({"symbols": ["APL"]}, "unknown symbol 'APL'; near: .'AAPL'"),
         ({"start": "2021-01-01"}, "the data runs from 2020-01-02 to 2020-01-07"),
         ({"cash_rate": -2.0}, "cash_rate=-2.0 must be a yearly rate"),
-        ({"periods_per_year": 0.0}, "periods_per_year=0.0 must be > 0"),
+        ({"periods_per_year": 0.0}, "periods_per_year=0.0 must be >= 0.01"),
     ],
 )
 def test_wrong_keywords_are_named(read: Reader, keywords: dict, message: str) -> None:

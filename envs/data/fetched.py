@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.data.arguments import name_list, truth_value
 from envs.data.market_data import MarketData
 from envs.data.packaged import narrow
 from envs.data.store import cache_folder, load_extra, load_panel
@@ -52,10 +53,10 @@ def olps(
     Raises:
         InputError: for an unknown set or symbol, or if the data was not fetched yet.
     """
-    if name not in OLPS_SETS:
+    if not isinstance(name, str) or name not in OLPS_SETS:
         raise InputError(f"olps: unknown set name={name!r}; choose one of {', '.join(OLPS_SETS)}")
     market = replace(_stored("olps", name), periods_per_year=periods_per_year)
-    if reversed:
+    if truth_value(reversed, "reversed"):
         backwards = market.close[::-1]
         market = replace(market, close=backwards / backwards[0], name=f"{market.name}_reversed")
     return narrow(market, symbols, start, end)
@@ -97,7 +98,8 @@ def futures(
             fetched yet.
     """
     market = replace(_stored("futures", "futures"), periods_per_year=periods_per_year)
-    if groups:
+    if groups is not None:
+        groups = name_list(groups, "groups")
         of_symbol = load_extra(cache_folder() / "futures.h5", "futures", "groups")
         unknown = sorted(set(groups) - set(of_symbol))
         if unknown:

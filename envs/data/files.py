@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.data.arguments import whole_number
 from envs.data.cash import constant_cash_rate
 from envs.data.layouts import Sheet, find_layout, long, single, wide
 from envs.data.market_data import Float, MarketData
@@ -20,6 +23,8 @@ LAYOUTS = ("auto", "wide", "long", "single")
 STORE_SUFFIXES = (".h5", ".hdf5")
 # A move of one row beyond these is more often an unadjusted split than a return.
 SUSPICIOUS_FALL, SUSPICIOUS_RISE = -0.4, 0.8
+# No split or day of trading multiplies or divides a price by more than this.
+ABSURD_FACTOR = 100.0
 
 
 def file(
@@ -64,13 +69,16 @@ def file(
     Raises:
         InputError: for whatever is wrong with the file, naming file, line, column and remedy.
     """
-    place = Path(path).expanduser()
+    place = _place(path)
     if place.suffix.lower() in STORE_SUFFIXES:
         return narrow(load_panel(place, panel), symbols, start, end)
     if layout not in LAYOUTS:
         raise InputError(f"layout={layout!r} is not one of {', '.join(LAYOUTS)}")
-    if fill not in (None, "ffill") or max_fill < 1:
-        raise InputError(f"fill={fill!r} must be null or ffill, and max_fill={max_fill} >= 1")
+    if fill not in (None, "ffill"):
+        raise InputError(f"fill={fill!r} must be null or ffill")
+    max_fill = whole_number(max_fill, "max_fill", 1)
+    if not (benchmark is None or isinstance(benchmark, str)):
+        raise InputError(f"benchmark={benchmark!r} must be the name of one symbol or column")
     table = read_table(place)
     layout = find_layout(table) if layout == "auto" else layout
     sheet = _read(table, layout, benchmark)
@@ -79,26 +87,40 @@ def file(
     notes = [f"{place.name}, read in the {layout} layout.", _to_adjusted_close(sheet)]
     tradable = np.isfinite(sheet.fields["close"])
     notes += _close_gaps(sheet, tradable, fill, max_fill)
+    column = 0
     if benchmark is not None and layout != "single":
-        tradable = _take_benchmark_out(sheet, tradable, benchmark, place)
+        column = _benchmark_column(sheet, benchmark, place)
+        sheet = _without(sheet, column)
+        tradable = np.delete(tradable, column, axis=1)
     if periods_per_year is None:
         periods_per_year = rows_a_year(sheet.dates)
         notes.append(f"{periods_per_year:g} rows a year, found from the dates.")
     notes += _suspicious_moves(sheet)
+    bars: dict[str, Any] = {key: sheet.fields.get(key) for key in ("open", "high", "low", "volume")}
     market = MarketData(
         dates=sheet.dates,
         symbols=tuple(sheet.names),
         close=sheet.fields["close"],
-        **{key: sheet.fields.get(key) for key in ("open", "high", "low", "volume")},
+        **bars,
         tradable=tradable,
         cash_rate=constant_cash_rate(cash_rate, len(sheet.dates), periods_per_year),
-        benchmark=sheet.benchmark,
-        benchmark_name=benchmark or "",
         periods_per_year=periods_per_year,
         name=place.name.split(".")[0],
         notes=tuple(note for note in notes if note),
     )
-    return narrow(market, symbols, start, end)
+    market = narrow(market, symbols, start, end)
+    return market if benchmark is None else _with_benchmark(market, sheet, benchmark, column)
+
+
+def _place(path: object) -> Path:
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise InputError(f"path={path!r} is not the name of a file; write path=prices.csv")
+    try:
+        place = Path(path).expanduser()
+        place.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"path={str(path)[:200]!r} cannot name a file ({error})") from None
+    return place
 
 
 def rows_a_year(dates: NDArray[np.datetime64]) -> float:
@@ -106,7 +128,8 @@ def rows_a_year(dates: NDArray[np.datetime64]) -> float:
     days = dates.astype("datetime64[D]")
     usual = float(np.median(np.diff(dates).astype(np.int64))) / 86_400e9
     if usual < 0.9:
-        span = float((dates[-1] - dates[0]).astype(np.int64)) / 86_400e9
+        first, last = (int(stamp) for stamp in dates[[0, -1]].astype(np.int64))
+        span = float(last - first) / 86_400e9
         return round((len(dates) - 1) / span * 365.25, 2)
     if usual < 4.5:
         # A year-round market has two rows in seven on a weekend.
@@ -133,12 +156,14 @@ def _to_adjusted_close(sheet: Sheet) -> str:
             "Prices are used as they stand in the file: where they are not adjusted for splits and "
             "dividends, returns are wrong on those days."
         )
-    ratio = adjusted / sheet.fields["close"]
-    for field in ("open", "high", "low"):
-        if field in sheet.fields:
-            sheet.fields[field] = sheet.fields[field] * ratio
-    if "volume" in sheet.fields:
-        sheet.fields["volume"] = sheet.fields["volume"] / ratio
+    # What overflows becomes infinite or zero, and the panel refuses it by name.
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        ratio = adjusted / sheet.fields["close"]
+        for field in ("open", "high", "low"):
+            if field in sheet.fields:
+                sheet.fields[field] = sheet.fields[field] * ratio
+        if "volume" in sheet.fields:
+            sheet.fields["volume"] = sheet.fields["volume"] / ratio
     sheet.fields["close"] = adjusted
     return "Prices were brought to the basis of the adjusted close of the file."
 
@@ -188,31 +213,72 @@ def _close_gaps(
     return notes
 
 
-def _take_benchmark_out(
-    sheet: Sheet, tradable: NDArray[np.bool_], benchmark: str, place: Path
-) -> NDArray[np.bool_]:
+def _benchmark_column(sheet: Sheet, benchmark: str, place: Path) -> int:
     if benchmark not in sheet.names:
         raise InputError(
             f"{place}: no symbol {benchmark!r} for the benchmark; it holds "
             f"{', '.join(sheet.names[:20])}"
         )
-    column = sheet.names.index(benchmark)
-    sheet.benchmark = sheet.fields["close"][:, column]
-    sheet.names.remove(benchmark)
-    sheet.fields = {key: np.delete(value, column, axis=1) for key, value in sheet.fields.items()}
-    return np.delete(tradable, column, axis=1)
+    if len(sheet.names) == 1:
+        raise InputError(f"{place}: no symbol is left beside the benchmark {benchmark!r}; add one")
+    return sheet.names.index(benchmark)
+
+
+def _without(sheet: Sheet, column: int) -> Sheet:
+    """The sheet whose benchmark is `column`; `locate` goes on counting the columns as before."""
+    return replace(
+        sheet,
+        names=sheet.names[:column] + sheet.names[column + 1 :],
+        fields={key: np.delete(value, column, axis=1) for key, value in sheet.fields.items()},
+        benchmark=sheet.fields["close"][:, column],
+    )
+
+
+def _with_benchmark(market: MarketData, sheet: Sheet, benchmark: str, column: int) -> MarketData:
+    """Judged only now, on the dates that are left: a later start may be the remedy."""
+    assert sheet.benchmark is not None
+    rows = np.searchsorted(sheet.dates, market.dates)
+    good = np.isfinite(sheet.benchmark) & (sheet.benchmark > 0)
+    if not good[rows].all():
+        t = int(rows[np.argmin(good[rows])])
+        held = np.datetime_as_string(sheet.dates[good], unit="D")
+        span = f"has levels from {held[0]} to {held[-1]}" if len(held) else "has no level at all"
+        raise InputError(
+            f"{sheet.locate(t, column)}: the benchmark {benchmark!r} is "
+            f"{'missing' if np.isnan(sheet.benchmark[t]) else sheet.benchmark[t]} on "
+            f"{np.datetime_as_string(sheet.dates[t], unit='D')}; it {span}: choose start and end "
+            "inside its dates, or another benchmark"
+        )
+    return replace(market, benchmark=sheet.benchmark[rows], benchmark_name=benchmark)
 
 
 def _suspicious_moves(sheet: Sheet) -> list[str]:
     close: Float = sheet.fields["close"]
-    move = close[1:] / close[:-1] - 1.0
-    wild = (move < SUSPICIOUS_FALL) | (move > SUSPICIOUS_RISE)
+    with np.errstate(over="ignore", under="ignore"):
+        growth = close[1:] / close[:-1]
+    wild = (growth - 1.0 < SUSPICIOUS_FALL) | (growth - 1.0 > SUSPICIOUS_RISE)
     if not wild.any():
         return []
-    t, a = map(int, np.argwhere(wild)[0])
-    day = str(sheet.dates[t + 1].astype("datetime64[D]"))
-    return [
+    notes = [
         f"{int(wild.sum())} move(s) of one row are beyond {SUSPICIOUS_FALL:.0%} or "
-        f"+{SUSPICIOUS_RISE:.0%}, the first of {sheet.names[a]} on {day} ({move[t, a]:+.0%}): "
-        "look for splits that were not adjusted."
+        f"+{SUSPICIOUS_RISE:.0%}, the first of {_move(sheet, growth, wild)}: look for splits that "
+        "were not adjusted."
     ]
+    absurd = (growth > ABSURD_FACTOR) | (growth < 1.0 / ABSURD_FACTOR)
+    if absurd.any():
+        notes.append(
+            f"{int(absurd.sum())} move(s) of one row are by a factor of more than "
+            f"{ABSURD_FACTOR:g}, the first of {_move(sheet, growth, absurd)}. No split explains "
+            "that: look for a misplaced decimal point, another unit, or two series in one column. "
+            "Returns from these rows mean nothing."
+        )
+    return notes
+
+
+def _move(sheet: Sheet, growth: Float, which: NDArray[np.bool_]) -> str:
+    t, a = map(int, np.argwhere(which)[0])
+    before, after = sheet.fields["close"][t : t + 2, a]
+    change = growth[t, a] - 1.0
+    # Percentages of a thousandfold rise are not readable.
+    shown = f"{change:+.0%}" if change < 10 else f"from {before:g} to {after:g}"
+    return f"{sheet.names[a]} on {sheet.dates[t + 1].astype('datetime64[D]')} ({shown})"

@@ -161,10 +161,10 @@ def _field_columns(table: Table) -> dict[str, str]:
 
 
 def _check_order(table: Table, dates: NDArray[np.datetime64], column: str) -> None:
-    step = np.diff(dates).astype(np.int64)
-    if (step > 0).all():
+    back = dates[1:] < dates[:-1]  # a difference of more than 292 years would overflow
+    if (dates[1:] > dates[:-1]).all():
         return
-    if (step < 0).all():
+    if back.all():
         raise InputError(f"{table.path}: dates are not sorted: the newest comes first; sort them")
     _, first, place = np.unique(dates, return_index=True, return_inverse=True)
     again = first[place] != np.arange(len(dates))
@@ -177,7 +177,7 @@ def _check_order(table: Table, dates: NDArray[np.datetime64], column: str) -> No
             f"{table.where(int(first[place[row]]))}; keep one row for each date (or name the "
             "layout: a long file needs a symbol column)",
         )
-    row = int((step < 0).argmax()) + 1
+    row = int(back.argmax()) + 1
     raise table.error(
         row,
         column,

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.data.arguments import name_list, open_bound, panel_dates, rows_per_year
 from envs.errors import InputError
 
 Float = NDArray[np.float64]
@@ -23,7 +24,8 @@ class MarketData:
     """Prices of A assets on T dates, adjusted for splits and dividends.
 
     Attributes:
-        dates: `[T]` datetime64[ns], strictly increasing; the moment at which row t is known.
+        dates: `[T]` datetime64[ns], strictly increasing, 1678..2261; the moment at which row t is
+            known.
         symbols: A unique names.
         close: `[T, A]` float64 > 0; may be NaN only where `tradable` is false.
         open, high, low: `[T, A]` on the same adjustment basis as `close`, or None.
@@ -33,7 +35,7 @@ class MarketData:
         cash_rate: `[T]` simple return of cash over (t-1, t], fixed at t-1; row 0 is not used.
         benchmark: `[T]` level of a benchmark index > 0, or None.
         benchmark_name: what `benchmark` is.
-        periods_per_year: rows a year, for annualisation.
+        periods_per_year: rows a year >= 0.01, for annualisation.
         name: of the source, for reports.
         notes: limits of the data in plain words; every report prints them.
 
@@ -58,10 +60,16 @@ class MarketData:
 
     def __post_init__(self) -> None:
         put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731  (frozen)
-        put("dates", np.asarray(self.dates, dtype="datetime64[ns]").copy())
-        put("symbols", tuple(str(s) for s in self.symbols))
-        put("notes", tuple(self.notes))
-        close = np.array(self.close, dtype=np.float64, order="C")
+        put("dates", panel_dates(self.dates, self.name))
+        try:
+            put("periods_per_year", rows_per_year(self.periods_per_year))
+            put("symbols", name_list(self.symbols))
+            put("notes", name_list(self.notes, "notes") if len(self.notes) else ())
+        except TypeError:
+            raise InputError(f"{self.name}: notes={self.notes!r} is not a list of texts") from None
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
+        close = self._numbers("close", self.close)
         if close.ndim != 2:
             raise InputError(f"{self.name}: close must be [T, A], got shape {close.shape}")
         shape = close.shape
@@ -73,6 +81,8 @@ class MarketData:
         tradable = np.isfinite(close) if self.tradable is None else np.array(self.tradable)
         if tradable.shape != shape:
             raise InputError(f"{self.name}: tradable must be {shape}, got {tradable.shape}")
+        if not np.isin(tradable, (False, True)).all():
+            raise InputError(f"{self.name}: tradable must hold true and false only")
         put("tradable", tradable.astype(bool))
         cash = np.zeros(shape[0]) if self.cash_rate is None else self.cash_rate
         put("cash_rate", self._array("cash_rate", cash, shape[:1]))
@@ -84,10 +94,19 @@ class MarketData:
                 value.setflags(write=False)
 
     def _array(self, key: str, value: object, shape: tuple[int, ...]) -> Float:
-        array = np.array(value, dtype=np.float64, order="C")
+        array = self._numbers(key, value)
         if array.shape != shape:
             raise InputError(f"{self.name}: {key} must have shape {shape}, got {array.shape}")
         return array
+
+    def _numbers(self, key: str, value: object) -> Float:
+        try:
+            # Times would count as nanoseconds.
+            if np.asarray(value).dtype.kind not in "mMc":
+                return np.array(value, dtype=np.float64, order="C")
+        except (TypeError, ValueError):
+            pass
+        raise InputError(f"{self.name}: {key} must be an array of numbers")
 
     # ------------------------------------------------------------------ validation
     def _cell(self, where: NDArray[np.bool_]) -> str:
@@ -106,10 +125,8 @@ class MarketData:
             raise InputError(
                 f"{self.name}: {len(self.symbols)} symbols for {n_assets} columns of close"
             )
-        if n_assets == 0:
-            raise InputError(f"{self.name}: no symbols; a panel needs at least one")
-        duplicates = sorted({s for s in self.symbols if self.symbols.count(s) > 1})
-        if duplicates:
+        if len(set(self.symbols)) < n_assets:
+            duplicates = sorted({s for s in self.symbols if self.symbols.count(s) > 1})
             raise InputError(f"{self.name}: duplicate symbols {duplicates}; name each column once")
         if self.dates.shape != (n_rows,):
             raise InputError(f"{self.name}: {len(self.dates)} dates for {n_rows} rows")
@@ -120,19 +137,18 @@ class MarketData:
         missing = np.isnat(self.dates)
         if missing.any():
             raise InputError(f"{self.name}: missing date in row {int(np.argmax(missing))}")
-        step = np.diff(self.dates).astype(np.int64)
-        if (step == 0).any():
+        # Compared, because a difference of more than 292 years overflows.
+        early, late = self.dates[:-1], self.dates[1:]
+        if (late == early).any():
             raise InputError(
-                f"{self.name}: duplicate date in {self._cell(np.r_[False, step == 0])}; "
+                f"{self.name}: duplicate date in {self._cell(np.r_[False, late == early])}; "
                 "keep one row for each date"
             )
-        if (step < 0).any():
+        if (late < early).any():
             raise InputError(
-                f"{self.name}: dates are not sorted at {self._cell(np.r_[False, step < 0])}; "
+                f"{self.name}: dates are not sorted at {self._cell(np.r_[False, late < early])}; "
                 "sort the rows by date"
             )
-        if not self.periods_per_year > 0:
-            raise InputError(f"{self.name}: periods_per_year must be > 0")
         self._validate_prices()
         self._validate_series()
 
@@ -187,7 +203,13 @@ class MarketData:
         if self.benchmark is not None:
             wrong = ~(np.isfinite(self.benchmark) & (self.benchmark > 0))
             if wrong.any():
-                raise InputError(f"{self.name}: benchmark is not positive at {self._cell(wrong)}")
+                first = self.benchmark[wrong][0]
+                raise InputError(
+                    f"{self.name}: benchmark is "
+                    f"{'missing' if np.isnan(first) else f'{first}, not positive,'} at "
+                    f"{self._cell(wrong)}; choose dates at which it has a level (start, end), or "
+                    "another benchmark"
+                )
 
     # ------------------------------------------------------------------ views
     @property
@@ -223,7 +245,11 @@ class MarketData:
         return replace(self, **cut)  # type: ignore[arg-type]
 
     def between(self, start: str | None = None, end: str | None = None) -> MarketData:
-        """Rows whose date lies in [start, end], both inclusive days; None is open."""
+        """Rows whose date lies in [start, end], both inclusive days; None is open.
+
+        Raises:
+            InputError: if fewer than two rows are left, and as `span`.
+        """
         first, last = self.span(start, end)
         if last - first < 2:
             raise InputError(
@@ -233,21 +259,26 @@ class MarketData:
         return self.rows(first, last)
 
     def span(self, start: str | None = None, end: str | None = None) -> tuple[int, int]:
-        """`(first, stop)` row numbers of the dates in [start, end], both inclusive days."""
-        first = 0 if start is None else int(np.searchsorted(self.dates, _day(start)))
+        """`(first, stop)` row numbers of the dates in [start, end], both inclusive days.
+
+        Raises:
+            InputError: for a day that is not written YYYY-MM-DD.
+        """
+        first = 0 if start is None else int(np.searchsorted(self.dates, open_bound(start)))
         if end is None:
             return first, self.n_rows
-        after = _day(end) + np.timedelta64(1, "D")
+        after = open_bound(end) + np.timedelta64(1, "D")
         return first, int(np.searchsorted(self.dates, after))
 
     def select(self, symbols: Sequence[str]) -> MarketData:
-        """The panel of these symbols, in this order.
+        """The panel of these symbols, in this order; one text is one symbol.
 
         Raises:
-            InputError: for an unknown symbol, naming the nearest ones.
+            InputError: for an unknown symbol, naming the nearest ones, and for an empty list.
         """
         import difflib
 
+        symbols = name_list(symbols)
         unknown = [s for s in symbols if s not in self.symbols]
         if unknown:
             near = difflib.get_close_matches(unknown[0], self.symbols, n=3, cutoff=0.3)
@@ -263,11 +294,4 @@ class MarketData:
             for key, value in self.__dict__.items()
             if isinstance(value, np.ndarray) and value.ndim == 2
         }
-        return replace(self, symbols=tuple(symbols), **cut)  # type: ignore[arg-type]
-
-
-def _day(text: str) -> np.datetime64:
-    try:
-        return np.datetime64(str(text), "D").astype("datetime64[ns]")
-    except ValueError:
-        raise InputError(f"{text!r} is not a date; write it as YYYY-MM-DD") from None
+        return replace(self, symbols=symbols, **cut)  # type: ignore[arg-type]

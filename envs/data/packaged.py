@@ -38,9 +38,10 @@ def narrow(
     """The asked-for symbols and dates, without leading and trailing rows where nothing trades.
 
     Raises:
-        InputError: for an unknown symbol, and if fewer than two rows are left.
+        InputError: for an unknown symbol, an empty list (None is all), and if fewer than two
+            rows are left.
     """
-    if symbols:
+    if symbols is not None:
         market = market.select(symbols)
     if start is not None or end is not None:
         market = market.between(start, end)

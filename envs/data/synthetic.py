@@ -6,12 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from envs.data.arguments import (
+    HELD,
+    calendar_day,
+    name_list,
+    number,
+    outside,
+    rows_per_year,
+    truth_value,
+    whole_number,
+)
+from envs.data.cash import constant_cash_rate
 from envs.data.market_data import Float, MarketData
 from envs.errors import InputError
 
 # Share of a day's variance that comes overnight, between the last close and the open.
 OVERNIGHT_SHARE = 0.25
+# 16 GB for one field; a slip of the keyboard asks for more.
+MOST_CELLS = 2_000_000_000
+# exp(709) is the largest float; the rest is room for highs, lows and products with them.
+MOST_LOG_PRICE = 600.0
 
 
 def synthetic(
@@ -36,30 +52,37 @@ def synthetic(
     the Brownian bridge from open to close. The closes are the same with and without `ohlcv`.
 
     Args:
-        n_rows: T >= 2. n_assets: A >= 1.
-        seed: same seed, same panel, bit for bit.
+        n_rows: T >= 2. n_assets: A >= 1. At most 2e9 cells.
+        seed: >= 0; same seed, same panel, bit for bit.
         ohlcv: also make open, high, low and volume (shares).
         drift: growth of the expected price a year, one number or one for each asset.
         volatility: a year, >= 0, one number or one for each asset; 0 gives a smooth curve.
         correlation: between any two assets, in [0, 1].
         cash_rate: simple return of cash a year.
         start_price: close of row 0, of every asset.
-        first_date: ISO date of row 0 (the next weekday, if it is not one).
+        first_date: ISO date of row 0 (the next weekday, if it is not one); the last row must not
+            come after 2261.
         periods_per_year: rows a year.
         symbols: names; default S00, S01, ...
 
     Raises:
         InputError: naming the argument that is out of its range.
     """
-    if n_rows < 2 or n_assets < 1:
-        raise InputError(f"synthetic: n_rows={n_rows}, n_assets={n_assets}; need >= 2 and >= 1")
-    if not 0.0 <= correlation <= 1.0:
-        raise InputError(f"synthetic: correlation={correlation} must lie in [0, 1]")
-    if not start_price > 0 or not periods_per_year > 0 or not cash_rate > -1:
+    n_rows, n_assets = whole_number(n_rows, "n_rows", 2), whole_number(n_assets, "n_assets", 1)
+    if n_rows * n_assets > MOST_CELLS:
         raise InputError(
-            f"synthetic: start_price={start_price} and periods_per_year={periods_per_year} must be "
-            f"> 0 and cash_rate={cash_rate} > -1"
+            f"synthetic: n_rows={n_rows} times n_assets={n_assets} are more than {MOST_CELLS:.0e} "
+            "prices; ask for fewer"
         )
+    seed, ohlcv = whole_number(seed, "seed", 0), truth_value(ohlcv, "ohlcv")
+    dates = _weekdays(first_date, n_rows)
+    cash = constant_cash_rate(cash_rate, n_rows, periods_per_year)
+    periods_per_year = rows_per_year(periods_per_year)
+    if not 0.0 <= number(correlation, "correlation") <= 1.0:
+        raise InputError(f"synthetic: correlation={correlation} must lie in [0, 1]")
+    if not number(start_price, "start_price") > 0:
+        raise InputError(f"synthetic: start_price={start_price} must be > 0")
+    names = None if symbols is None else name_list(symbols)
     mu = _for_each_asset("drift", drift, n_assets)
     sigma = _for_each_asset("volatility", volatility, n_assets)
     if (sigma < 0).any():
@@ -71,18 +94,23 @@ def synthetic(
     market = close_rng.standard_normal((n_rows - 1, 1))
     own = close_rng.standard_normal((n_rows - 1, n_assets))
     shock = np.sqrt(correlation) * market + np.sqrt(1.0 - correlation) * own
-    log_return = (mu - 0.5 * sigma**2) * dt + sigma * np.sqrt(dt) * shock
-    log_close = np.log(start_price) + np.vstack(
-        [np.zeros((1, n_assets)), np.cumsum(log_return, axis=0)]
-    )
-    first = np.busday_offset(np.datetime64(first_date, "D"), 0, roll="forward")
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_return = (mu - 0.5 * sigma**2) * dt + sigma * np.sqrt(dt) * shock
+        log_close = np.log(start_price) + np.vstack(
+            [np.zeros((1, n_assets)), np.cumsum(log_return, axis=0)]
+        )
+    if not np.abs(log_close).max() <= MOST_LOG_PRICE:
+        raise InputError(
+            f"synthetic: with drift={drift}, volatility={volatility}, start_price={start_price} "
+            "and this many rows the prices leave the range of numbers; choose smaller ones"
+        )
     close = np.exp(log_close)
     bars = _bars(close, log_close, sigma * np.sqrt(dt), bar_rng) if ohlcv else {}
     return MarketData(
-        dates=np.busday_offset(first, np.arange(n_rows)),
-        symbols=tuple(symbols) if symbols else tuple(f"S{i:02d}" for i in range(n_assets)),
+        dates=dates,
+        symbols=names or tuple(f"S{i:02d}" for i in range(n_assets)),
         close=close,
-        cash_rate=np.full(n_rows, (1.0 + cash_rate) ** dt - 1.0),
+        cash_rate=cash,
         periods_per_year=periods_per_year,
         name="synthetic",
         notes=("Simulated prices (a geometric random walk): nothing here can be predicted.",),
@@ -90,8 +118,22 @@ def synthetic(
     )
 
 
+def _weekdays(first_date: str, n_rows: int) -> NDArray[np.datetime64]:
+    start = calendar_day(first_date, "first_date")
+    ends = np.busday_offset(start, [0, n_rows - 1], roll="forward")
+    if outside(ends).any():
+        raise InputError(
+            f"synthetic: {n_rows} weekdays from first_date={first_date} end on {ends[1]}, and "
+            f"they must lie in {HELD}; choose another first_date or fewer rows"
+        )
+    return np.busday_offset(ends[0], np.arange(n_rows))
+
+
 def _for_each_asset(name: str, value: float | Sequence[float], n_assets: int) -> Float:
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
     if array.shape not in ((), (n_assets,)) or not np.isfinite(array).all():
         raise InputError(
             f"synthetic: {name}={value} must be one finite number or a list of {n_assets}"

@@ -8,12 +8,14 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.data.arguments import HELD, outside
 from envs.data.market_data import Float
 from envs.errors import InputError
 
@@ -25,7 +27,8 @@ SYMBOL_NAMES = ("symbol", "ticker", "tic", "asset", "instrument", "code")
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
 DELIMITERS = ",;\t|"
 YEAR_FIRST = re.compile(
-    r"\d{4}([-/]?)\d{2}\1\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?"
+    r"\d{4}([-/]?)\d{2}\1\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
+    r"(?P<zone> ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?"
 )
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
@@ -71,10 +74,19 @@ class Table:
         cells = self.frame[column]
         if cells.dtype.kind in "fiu":
             return cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        if cells.dtype.kind in "mc":
+            raise InputError(
+                f"{self.path}, column {column!r}: holds {cells.dtype} values, no prices; make it "
+                "numbers or leave the column out"
+            )
         values = np.array(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
         text = ~np.isfinite(values) & cells.notna().to_numpy()
         text &= ~cells.astype(str).str.strip().isin(MISSING).to_numpy()
         text &= ~np.isinf(values)
+        # pandas counts true as 1 and a length of time in nanoseconds.
+        if cells.dtype == object:
+            odd = [isinstance(cell, (bool, np.bool_, timedelta)) for cell in cells]
+            text |= np.array(odd)
         if cells.dtype.kind in "bM" or text.any():
             row = int(text.argmax())
             raise self.error(
@@ -89,7 +101,8 @@ class Table:
         """`[rows]` the column as datetime64[ns]; time zones are converted to UTC.
 
         Raises:
-            InputError: naming the first cell that is missing, not year first, or no date.
+            InputError: naming the first cell that is missing, not year first, no date, outside
+                1678..2261, or with a time zone where the first cell has none (or without).
         """
         import pandas as pd
 
@@ -103,6 +116,7 @@ class Table:
                 errors="coerce",
             )
             stamps = parsed.take(codes)
+            self._check_zones(column, distinct, codes)
         else:
             stamps = pd.DatetimeIndex(cells)
         if stamps.tz is not None:
@@ -119,7 +133,33 @@ class Table:
                 f"{text!r} is not a date of the form 2020-04-03 or 2020-04-03 16:00; write the "
                 "year first (03/04/2020 can mean two days)",
             )
+        far = outside(stamps.to_numpy())
+        if far.any():
+            row = int(far.argmax())
+            raise self.error(
+                row,
+                column,
+                f"{str(cells.iloc[row]).strip()} lies outside {HELD}; correct the date or delete "
+                "the row",
+            )
         return stamps.to_numpy(dtype="datetime64[ns]")
+
+    def _check_zones(
+        self, column: str, distinct: NDArray[np.object_], codes: NDArray[np.intp]
+    ) -> None:
+        matches = [YEAR_FIRST.fullmatch(text) for text in distinct]
+        if matches[0] is None:
+            return
+        first = matches[0]["zone"] is None
+        mixed = np.array([m is not None and (m["zone"] is None) != first for m in matches])[codes]
+        if mixed.any():
+            row = int(mixed.argmax())
+            has = "a time zone, the first row none" if first else "no time zone, the first row one"
+            raise self.error(
+                row,
+                column,
+                f"{distinct[codes[row]]!r} has {has}; write all dates with a zone or all without",
+            )
 
 
 def read_table(path: Path) -> Table:
@@ -199,19 +239,23 @@ def _read_csv(path: Path) -> Table:
     if not rows:
         raise InputError(f"{path}: only a header and no rows; at least two rows are needed")
     textual = [name for name in header if name.lower() in (*DATE_NAMES, *SYMBOL_NAMES)]
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter,
-        decimal=decimal,
-        header=0,
-        names=header,
-        index_col=False,
-        dtype=dict.fromkeys(textual, str),  # type: ignore[arg-type]
-        keep_default_na=False,
-        na_values={name: MISSING for name in header if name not in textual},
-        skipinitialspace=True,
-        low_memory=False,
-    )
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=delimiter,
+            decimal=decimal,
+            header=0,
+            names=header,
+            index_col=False,
+            dtype=dict.fromkeys(textual, str),  # type: ignore[arg-type]
+            keep_default_na=False,
+            na_values={name: MISSING for name in header if name not in textual},
+            skipinitialspace=True,
+            low_memory=False,
+        )
+    except pd.errors.ParserError:
+        # Unlike the reader of the records, pandas minds a quote that the end of the file closes.
+        raise _open_quote(path, rows[-1]) from None
     return Table(path, frame, np.array(rows))
 
 
@@ -238,18 +282,34 @@ def _text(path: Path) -> str:
         ) from error
     if "\x00" in text:
         raise InputError(f"{path}: holds binary data; not a CSV file")
-    return text
+    # Also the line ends of old Macs; the lines are counted as before.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """`(line, fields)` of each record that is not blank."""
+    """`(first line, fields)` of each record that is not blank."""
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    line, is_header = 1, True
     try:
         for record in reader:
             if len(record) > 1 or (record and record[0].strip()):
-                yield reader.line_num, record
+                # A column name may be broken into two lines; a date or a price never is.
+                if any("\n" in cell and (delimiter in cell or not is_header) for cell in record):
+                    raise _open_quote(path, line)
+                yield line, record
+                is_header = False
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not a CSV line ({error})") from error
+        if "field limit" in str(error):
+            raise _open_quote(path, line) from None
+        raise InputError(f"{path}, line {line}: not a CSV line ({error})") from error
+
+
+def _open_quote(path: Path, line: int) -> InputError:
+    return InputError(
+        f'{path}, line {line}: a quotation mark (") is opened and not closed on that line, or a '
+        "cell is far too long; close or delete the mark"
+    )
 
 
 def _check_header(path: Path, header: list[str], where: str) -> None:
