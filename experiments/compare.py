@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 NEEDED = ("config.yaml", "metrics.json", "trajectories.h5")
 REFERENCE = "equal_weight"
 MOST_SHOWN = 4
+# Where many settings differ, those that tell most, first.
+TELLING = ("name", "agent._target_", "seed", "cost.", "data.", "reward.terms", "reward.", "env.",
+           "agent.total_steps", "features.")  # fmt: skip
 COLUMNS = {"cagr": "CAGR %", "sharpe": "Sharpe", "max_drawdown": "Max DD %", "cost": "Cost %/y"}
 MEASURES = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 
@@ -53,13 +56,19 @@ class Row:
 
     @property
     def special(self) -> str:
-        """What differs in this run's config: `commission_bps 10, seed 2`, or how many settings."""
-        if len(self.config) > MOST_SHOWN:
-            return f"{len(self.config)} settings"
-        last = [key.split(".")[-1] for key in self.config]
-        names = [k if last.count(e) > 1 else e for k, e in zip(self.config, last, strict=True)]
-        values = self.config.values()
-        return ", ".join(f"{n} {_plain(v)}" for n, v in zip(names, values, strict=True))
+        """What differs in this run's config: `commission_bps 10, seed 2`.
+
+        Where much differs, the most telling settings that the run has, and how many there are more.
+        """
+        shown = list(self.config)
+        if len(shown) > MOST_SHOWN:
+            shown = [key for key in shown if self.config[key] is not None]
+            shown = sorted(shown, key=_rank)[:MOST_SHOWN]
+        last = [_short(key) for key in shown]
+        names = [k if last.count(e) > 1 else e for k, e in zip(shown, last, strict=True)]
+        told = [f"{n} {_value(k, self.config[k])}" for n, k in zip(names, shown, strict=True)]
+        more = len(self.config) - len(shown)
+        return ", ".join(told) + (f" and {more} more" if more else "")
 
     @property
     def title(self) -> str:
@@ -84,8 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     arguments = parser.parse_args(argv)
     try:
-        rows = read_rows(expand(arguments.folders))
-        page = write_comparison(rows, arguments.out)
+        runs, unfinished = expand(arguments.folders)
+        rows = read_rows(runs)
+        notes = unfinished + warnings(rows)
+        page = write_comparison(rows, notes, arguments.out)
     except InputError as error:
         complain(str(error))
         return BAD_INPUT
@@ -96,38 +107,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     console = Console()
     console.print(comparison_table(rows, console.width))
-    for warning in warnings(rows):
-        console.print(f"note: {warning}", highlight=False, markup=False)
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
     print(f"page: {page}")
     return 0
 
 
-def expand(folders: Sequence[Path]) -> list[Path]:
-    """The run folders among these; a folder of runs stands for its jobs, sorted by name.
+def expand(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The run folders among these; a folder of runs stands for its finished jobs, sorted by name.
+
+    Returns:
+        `(runs, notes)`; a note names the jobs that did not finish.
 
     Raises:
-        InputError: naming a folder that is missing, no run, or incomplete.
+        InputError: naming a folder that is missing, no run, an unfinished run, or without a
+            finished one.
     """
     runs: list[Path] = []
+    notes: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; name the folder of a finished run")
-        jobs = [folder] if _looks_like_run(folder) else _jobs(folder)
+        alone = _looks_like_run(folder)
+        jobs = [folder] if alone else _jobs(folder)
         if not jobs:
             raise InputError(
                 f"{folder}: not the folder of a run and without runs in it (no config.yaml, no "
                 "metrics.json); name a folder that experiments.run has written"
             )
+        unfinished = [job for job in jobs if _missing(job)]
+        if len(unfinished) == len(jobs):
+            job = unfinished[0]
+            count = "" if alone else f", nor did another of the {len(jobs)} in {folder}"
+            raise InputError(
+                f"{job}: {', '.join(_missing(job))} missing, so the run did not finish{count}; "
+                f"finish it with python -m experiments.run resume={job}, or leave it out"
+            )
+        if unfinished:
+            names = ", ".join(str(job.relative_to(folder)) for job in unfinished)
+            notes.append(
+                f"{folder}: {len(unfinished)} of {len(jobs)} jobs did not finish and are left "
+                f"out: {names}; python -m experiments.run resume={folder}/JOB finishes one"
+            )
         for job in jobs:
-            missing = [name for name in NEEDED if not (job / name).is_file()]
-            if missing:
-                raise InputError(
-                    f"{job}: {', '.join(missing)} missing, so the run did not finish; finish it "
-                    f"with python -m experiments.run resume={job}, or leave it out"
-                )
-            if job.resolve() not in {r.resolve() for r in runs}:
+            if job not in unfinished and job.resolve() not in {r.resolve() for r in runs}:
                 runs.append(job)
-    return runs
+    return runs, notes
+
+
+def _missing(job: Path) -> list[str]:
+    return [name for name in NEEDED if not (job / name).is_file()]
 
 
 def _looks_like_run(folder: Path) -> bool:
@@ -139,7 +168,8 @@ def _jobs(folder: Path) -> list[Path]:
     found = {
         p.parent for depth in ("*", "*/*") for n in NEEDED[:2] for p in folder.glob(f"{depth}/{n}")
     }
-    runs = (path for path in found if path.name != ".hydra")
+    # A job that failed before it wrote its config has only Hydra's.
+    runs = {path.parent if path.name == ".hydra" else path for path in found} - {folder}
     return sorted(runs, key=lambda path: [_in_order(p) for p in path.relative_to(folder).parts])
 
 
@@ -213,6 +243,21 @@ def _plain(value: Any) -> str:
     return "—" if value is None else str(value)
 
 
+def _rank(key: str) -> int:
+    """Place of a setting among those worth naming first; what is not in TELLING keeps its order."""
+    return next((i for i, start in enumerate(TELLING) if key.startswith(start)), len(TELLING))
+
+
+def _short(key: str) -> str:
+    """`cost.commission_bps` -> `commission_bps`, `agent._target_` -> `agent`."""
+    return key.removesuffix("._target_").split(".")[-1]
+
+
+def _value(key: str, value: Any) -> str:
+    text = _plain(value)
+    return text.split(".")[-1] if key.endswith("_target_") else text
+
+
 def warnings(rows: Sequence[Row]) -> list[str]:
     """What makes the rows less than comparable, and what was noted in the runs."""
     found = []
@@ -228,7 +273,7 @@ def warnings(rows: Sequence[Row]) -> list[str]:
 def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """`(heads, cells)` of the table as text."""
     heads = ["Strategy", "What differs", *(BY_NAME[m].label for m in MEASURES)]
-    heads += ["CAGR less equal weight", "Growth is", "Run"]
+    heads += ["CAGR less equal weight, points", "Growth is", "Run"]
     cells = []
     for row in rows:
         metrics = row.evidence.strategies[row.strategy].metrics
@@ -242,7 +287,8 @@ def table_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             line += ["—", "—"]
         else:
             interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
-            line += [f"{BY_NAME['cagr'].text(d.value, sign=True)} {interval}".rstrip(), d.verdict]
+            value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
+            line += [f"{value} {interval}".rstrip(), d.verdict]
         cells.append([*line, row.run])
     return heads, cells
 
@@ -261,7 +307,7 @@ def comparison_table(rows: Sequence[Row], width: int = WIDE) -> Table:
     )
     table.add_column("", no_wrap=True)
     columns = COLUMNS if width >= WIDE else {key: COLUMNS[key] for key in WITH_INTERVAL}
-    for head in (*columns.values(), "less 1/N %"):
+    for head in (*columns.values(), "less 1/N, pts"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("growth", no_wrap=True)
     for i, row in enumerate(rows, 1):
@@ -282,8 +328,8 @@ def comparison_table(rows: Sequence[Row], width: int = WIDE) -> Table:
     return table
 
 
-def write_comparison(rows: Sequence[Row], out: Path) -> Path:
-    """Writes `compare.html` and `compare.csv` into `out`; returns the page's path.
+def write_comparison(rows: Sequence[Row], notes: Sequence[str], out: Path) -> Path:
+    """Writes `compare.html`, with the notes, and `compare.csv` into `out`; returns the page's path.
 
     Raises:
         InputError: if the folder cannot be written.
@@ -293,7 +339,7 @@ def write_comparison(rows: Sequence[Row], out: Path) -> Path:
 
     folder = open_run_folder(out)
     write_text(folder / "compare.csv", comparison_csv(rows))
-    write_text(folder / "compare.html", comparison_page(rows, table_cells(rows), warnings(rows)))
+    write_text(folder / "compare.html", comparison_page(rows, table_cells(rows), notes))
     return folder / "compare.html"
 
 

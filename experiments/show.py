@@ -91,8 +91,9 @@ def markdown(evidence: Evidence, facts: dict[str, Any]) -> str:
         "",
         f"`{facts['command']}`, {facts['started'][:10]}, commit {commit}, "
         f"{facts['seconds']:.0f} s on {machine['processor']}, {machine['cpu_count']} cores. "
-        f"{w['first']} to {w['last']}, {w['steps']:,} steps. [low, high]: {b['level']:.0%} "
-        "intervals over resampled days; unclear: the interval of the difference contains zero.",
+        f"Returns of {w['first']} to {w['last']}, {w['steps']:,} steps. "
+        f"[low, high]: {b['level']:.0%} intervals over resampled days; unclear: "
+        "the interval of the difference contains zero.",
     ]
     return "\n".join(lines) + "\n"
 

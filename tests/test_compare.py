@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,8 @@ def test_a_multirun_folder_stands_for_its_jobs_in_order(tmp_path: Path) -> None:
     (tmp_path / "multi" / "0" / ".hydra").mkdir()
     (tmp_path / "multi" / "0" / ".hydra" / "config.yaml").write_text("seed: 0\n")
     (tmp_path / "multi" / "multirun.yaml").write_text("x: 1\n")
-    jobs = compare.expand([tmp_path / "multi", tmp_path / "multi" / "2"])
+    jobs, notes = compare.expand([tmp_path / "multi", tmp_path / "multi" / "2"])
+    assert notes == []
     assert [job.name for job in jobs] == ["0", "2", "10"]
     assert [row.special for row in compare.read_rows(jobs)] == ["seed 0", "seed 2", "seed 10"]
 
@@ -69,8 +71,54 @@ def test_a_run_without_an_agent_shows_its_equal_weight(tmp_path: Path) -> None:
     rows = compare.read_rows([make_run(tmp_path / "a"), make_run(tmp_path / "b", agent=False)])
     assert [row.strategy for row in rows] == ["ppo", "equal_weight"]
     assert rows[1].less_reference is None
-    compare.write_comparison(rows, tmp_path)
+    compare.write_comparison(rows, [], tmp_path)
     assert (tmp_path / "compare.html").stat().st_size > 10_000
+
+
+def test_unfinished_jobs_of_a_multirun_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    multi = tmp_path / "multi"
+    for job in range(3):
+        make_run(multi / str(job), seed=job)
+    (multi / "1" / "metrics.json").unlink()
+    (multi / "3" / ".hydra").mkdir(parents=True)
+    (multi / "3" / ".hydra" / "config.yaml").write_text("seed: 3\n")
+    assert compare.main([str(multi), "--out", str(tmp_path / "out")]) == 0
+    words = "2 of 4 jobs did not finish and are left out: 1, 3"
+    assert words in " ".join(capsys.readouterr().out.split())
+    assert words in (tmp_path / "out" / "compare.html").read_text()
+    lines = list(csv.DictReader((tmp_path / "out" / "compare.csv").open()))
+    assert [line["run"] for line in lines] == ["0", "2"]
+    for named in ([str(multi / "1")], [str(multi), str(multi / "1")]):
+        assert compare.main([*named, "--out", str(tmp_path / "out")]) == 2
+        assert "metrics.json missing, so the run did not finish" in capsys.readouterr().err
+    for job in (0, 2):
+        (multi / str(job) / "metrics.json").unlink()
+    assert compare.main([str(multi), "--out", str(tmp_path / "out")]) == 2
+    assert "nor did another of the 4" in capsys.readouterr().err
+
+
+def test_where_much_differs_the_most_telling_settings_come_first(tmp_path: Path) -> None:
+    rows = compare.read_rows([make_run(tmp_path / "a"), make_run(tmp_path / "b")])
+    config = {
+        "features.names": ["x"],
+        "agent.gamma": 0.9,
+        "agent.tau": None,
+        "cost.commission_bps": 5.0,
+        "agent._target_": "agents.sb3.PPO",
+        "seed": 3,
+        "name": "ppo_portfolio",
+    }
+    row = replace(rows[0], config=config)
+    words = "name ppo_portfolio, agent PPO, seed 3, commission_bps 5.0 and 3 more"
+    assert row.special == words
+
+
+def test_growth_less_equal_weight_is_in_points(tmp_path: Path) -> None:
+    heads, cells = compare.table_cells(compare.read_rows([make_run(tmp_path / "a")]))
+    cell = cells[0][heads.index("CAGR less equal weight, points")]
+    assert cell[0] in "+−" and "%" not in cell and "[" in cell
 
 
 def test_different_windows_are_said(tmp_path: Path) -> None:

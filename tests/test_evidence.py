@@ -14,9 +14,11 @@ from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import metrics as m
 from experiments.evaluation.evidence import Evidence, evaluate
+from experiments.evaluation.holdout import Holdout
 from experiments.evaluation.table import label, print_table, spread_text
 from experiments.evaluation.trajectory_store import load_trajectories, save_trajectories
-from tests.trajectories import example_run, simulate
+from experiments.reports.summary import headline
+from tests.trajectories import benchmark, example_run, simulate
 
 BASELINES = ["equal_weight", "buy_and_hold", "momentum", "risk_parity"]
 
@@ -69,7 +71,8 @@ def test_differences_are_paired_and_signed() -> None:
     zero = same.difference("ppo", "equal_weight", "cagr")
     assert zero is not None and (zero.value, zero.low, zero.high) == (0.0, 0.0, 0.0)
     assert zero.verdict == "not distinguishable from zero"
-    assert e.difference("ppo", "benchmark", "sharpe") is not None
+    # An index pays no costs: it has a row, and does not compete.
+    assert e.difference("ppo", "benchmark", "sharpe") is None and "benchmark" in e.strategies
     assert e.difference("momentum", "equal_weight", "cagr") is None
 
 
@@ -138,6 +141,60 @@ def test_bad_calls_are_named() -> None:
         evaluate(run, agents=["ddpg"], baselines=BASELINES)
     with pytest.raises(InputError, match=r"level .* got 95"):
         evaluate(run, agents=["ppo"], baselines=BASELINES, level=95)
+    for count in (10_000_000_000, 1e10, 0, 1.5, float("nan")):
+        with pytest.raises(InputError, match=r"n_bootstrap must be .* at most 1,000,000"):
+            evaluate(run, agents=["ppo"], baselines=BASELINES, n_bootstrap=count)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="n_bootstrap must be"):
+            Holdout(n_bootstrap=count)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("with_index", [True, False])
+def test_ruin_of_everything_at_the_first_step_is_called_ruin(with_index: bool) -> None:
+    run = {name: [simulate(name, n=100, ruin_at=0)] for name in ("ppo", "equal_weight")}
+    if with_index:
+        run["benchmark"] = [benchmark(n=100)]
+    with pytest.raises(InputError, match=r"every strategy was ruined .*env\.ruin"):
+        evidence_of(run)
+    one_lives = evidence_of(run | {"ppo": [simulate("ppo", seed=0, n=100)]})
+    assert one_lives.strategies["equal_weight"].ruined == [True]
+
+
+@pytest.mark.parametrize(("n", "few"), [(199, True), (200, False)])
+def test_short_windows_are_noted_and_the_headline_is_softened(n: int, few: bool) -> None:
+    run = example_run(n=n, seeds=(0,))
+    base = run["equal_weight"][0]
+    net = base.net_return + 0.0005
+    run["ppo"] = [replace(base, name="ppo", seed=0, net_return=net)]
+    e = evidence_of(run)
+    assert any(note.startswith(f"{n} steps are few: below 200") for note in e.notes) == few
+    first = headline(e)[0]
+    assert "better, beyond what the choice of days explains" in first
+    soft = f"explains, but {n} steps are few: intervals this short are somewhat too narrow."
+    assert (soft in first) == few
+
+
+def test_who_prints_the_same_shares_the_first_place() -> None:
+    run = example_run(n=250, seeds=(0,))
+    base = run["equal_weight"][0]
+    run = {
+        "equal_weight": [base],
+        "risk_parity": [replace(base, net_return=base.net_return + 1e-9)],
+        "momentum": [replace(base, net_return=base.net_return - 0.001)],
+    }
+    text = headline(evidence_of(run))[-1]
+    assert "highest CAGR: Equal weight and Risk parity (" in text
+    assert "highest Sharpe ratio: Equal weight and Risk parity (" in text
+
+
+def test_windows_within_days_are_told_with_the_time() -> None:
+    run = example_run(n=120, seeds=(0,))
+    start = np.datetime64("2024-01-02T09:30", "ns")
+    minutes = start + np.arange(121) * np.timedelta64(1, "m")
+    for name, (t,) in run.items():
+        run[name] = [replace(t, decision_dates=minutes[:-1], dates=minutes[1:])]
+    w = evidence_of(run).window
+    expected = ("2024-01-02 09:30", "2024-01-02 09:31", "2024-01-02 11:30")
+    assert (w["first_decision"], w["first"], w["last"]) == expected
 
 
 def test_trajectories_round_trip_to_the_bit(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_ruin_is_minus_one_hundred_percent() -> None:
         (-0.0142, "cagr", True, "−1.4 %"),
         (0.00223, "cost", False, "0.22 %"),
         (0.978, "sharpe", False, "0.98"),
-        (-0.001, "sharpe", True, "0.00"),
+        (-0.001, "sharpe", True, "−0.001"),
         (24.84, "cagr", False, "2,484 %"),
         (2.5e9, "cagr", True, "+2.5e+11 %"),
         (3.21, "turnover", False, "3.2×"),
@@ -163,3 +163,35 @@ def test_printing(value: float | None, name: str, sign: bool, text: str) -> None
 def test_printing_an_interval() -> None:
     assert m.BY_NAME["cagr"].interval(-0.05, 0.1, sign=True) == "[−5.0, +10.0]"
     assert m.BY_NAME["cagr"].interval(None, 0.1) == ""
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("sharpe", -0.0003, "−0.0003"),
+        ("sharpe", -0.004, "−0.004"),
+        ("sharpe", 0.0, "0.00"),
+        ("sharpe", -0.0, "0.00"),
+        ("sharpe", 1e-9, "0.00"),
+        ("sharpe", -0.01, "−0.01"),
+        ("cagr", -0.00004, "−0.004"),
+        ("cagr", 0.0, "0.00"),
+        ("cagr", 0.0012, "+0.12"),
+        ("cagr", float("inf"), "n/a"),
+    ],
+)
+def test_a_signed_number_shows_its_side_of_zero(metric: str, value: float, text: str) -> None:
+    assert m.BY_NAME[metric].text(value, sign=True, suffix=False) == text
+
+
+def test_signed_intervals_show_their_side_of_zero_and_plain_ones_stay() -> None:
+    sharpe = m.BY_NAME["sharpe"]
+    assert sharpe.interval(-0.012, -0.0021, sign=True) == "[−0.01, −0.002]"
+    assert sharpe.interval(-0.012, -0.0021) == "[−0.01, 0.00]"
+
+
+def test_wealth_beyond_any_number_is_undefined_without_a_warning() -> None:
+    r = np.tile([1e8, 1e8, -0.5], 60)
+    for measure in (m.total_return(r), m.cagr(r, 252.0), m.max_drawdown(r), m.calmar(r, 252.0)):
+        assert np.isnan(measure)
+    assert m.mean_log_return(r, 252.0) == pytest.approx(252 * (2 * np.log1p(1e8) - np.log(2)) / 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,9 @@ def write(path: Path, run: dict[str, list[Trajectory]], **more: Any) -> str:
                 "data": "toys",
                 "versions": {"numpy": "2"},
             },
-            config_yaml="name: <x>\n",
             splits={"train": ("2010-01-01", "2014-12-31", 1250), "test": ("2015-01-05", "2016")},
             notes=["survivors chosen with hindsight"],
-            **more,
+            **({"config_yaml": "name: <x>\n"} | more),
         )
     return path.read_text(encoding="utf-8")
 
@@ -104,7 +104,9 @@ def test_the_page_is_whole_self_contained_and_repeats(tmp_path: Path) -> None:
         "PPO on &lt;toys&gt; &amp; more",
         "name: &lt;x&gt;",
         "survivors chosen with hindsight",
-        "2010-01-01 to 2014-12-31, 1,250 steps",
+        "first decision 2010-01-01, last return 2014-12-31, 1,250 steps",
+        "Test window: returns of 2015-01-06 to 2016-07-18, 400 steps, first decided on 2015-01-05",
+        "PPO, seed 1: chosen at step 10,000 of 10,000",
         "seed 2",
         "sd over seeds",
         "Monthly returns",
@@ -158,6 +160,56 @@ def test_every_kind_of_run_has_a_report(
     checker = Checker()
     checker.feed(page)
     assert checker.open == []
+
+
+def test_learning_says_which_policy_was_chosen_and_in_what_unit(tmp_path: Path) -> None:
+    run = example_run(n=60, seeds=(0, 1))
+    curve = {"steps": [100, 200, 300], "train_reward": [-3.0, -2.0, -1.0]}
+    curves = {
+        "ppo/0": curve | {"validation": [-0.3, -0.1, -0.1]},
+        "ppo/1": curve | {"validation": [-0.05, float("nan"), -0.2]},
+    }
+    config = "reward:\n  scale: 100.0\n  benchmark: equal_weight\n  terms:\n"
+    page = write(
+        tmp_path / "r.html", run, learning_curves=curves,
+        config_yaml=config + "    excess_log_return: 1.0\n",
+    )  # fmt: skip
+    text = page[page.index('<section id="training">') : page.index('<section id="run">')]
+    assert "PPO, seed 0: chosen at step 200 of 300" in text
+    assert "PPO, seed 1: chosen at step 100 of 300" in text
+    assert "<code>reward.scale</code> (100)" in text and "below zero" in text
+    plain = write(
+        tmp_path / "p.html", run, learning_curves=curves,
+        config_yaml=config + "    log_return: 1.0\n",
+    )  # fmt: skip
+    assert "<code>reward.scale</code> (100)." in plain and "below zero" not in plain
+
+
+def test_the_index_is_in_the_table_and_not_among_the_differences(tmp_path: Path) -> None:
+    page = write(tmp_path / "r.html", example_run(n=60, seeds=(0,)))
+    differences = page[page.index('<figure id="differences">') : page.index('<figure id="wealth">')]
+    assert "Risk parity" in differences and "Benchmark" not in differences.split('class="note"')[0]
+    assert "an index, no costs" in page
+
+
+@pytest.mark.parametrize("pair", [[1e8, -(1 - 1e-8)], [1e8, 1e8, -0.5]], ids=["high", "overflow"])
+def test_astronomic_wealth_is_drawn_at_the_edge_and_said(tmp_path: Path, pair: list[float]) -> None:
+    run = {name: [simulate(name, n=180)] for name in ("equal_weight", "momentum")}
+    t = run["momentum"][0]
+    net = np.resize(pair, 180)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.r_[1.0, np.cumprod(1.0 + net)]
+    run["momentum"] = [replace(t, net_return=net, gross_return=net, value=value)]
+    page = write(tmp_path / "r.html", run)
+    overflow = len(pair) == 3
+    assert ("is drawn at the edge" in page) == overflow
+    assert ("Momentum ends at over 1e+12" in page) == overflow
+    assert "inf" not in re.findall(r"\b\w+\b", re.sub(r"<style>.*?</style>", "", page, flags=re.S))
+
+
+def test_a_run_without_equal_weight_and_without_agent_has_a_report(tmp_path: Path) -> None:
+    page = write(tmp_path / "r.html", {"momentum": [simulate("momentum", n=250, activity=0.5)]})
+    assert "Drawdown is shown for Momentum." in page
 
 
 def test_long_short_weights_are_drawn_below_zero(tmp_path: Path) -> None:

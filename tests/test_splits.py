@@ -9,7 +9,8 @@ import pytest
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
-from experiments.evaluation.splits import split_rows, windows_by_share
+from experiments.evaluation.holdout import Holdout
+from experiments.evaluation.splits import date_text, split_rows, split_shares
 
 
 def market(n: int = 100, start: str = "2020-01-01") -> MarketData:
@@ -104,10 +105,65 @@ def test_a_window_between_two_rows_has_no_rows() -> None:
         )
 
 
-def test_shares_of_unknown_dates_split_without_overlap() -> None:
-    m = market(100)
-    windows: dict[str, Any] = windows_by_share(m, 0.6, 0.2)
-    s = split_rows(m, **windows, purge=2)
-    assert (s.train, s.validation, s.test) == ((0, 57), (60, 77), (80, 99))
-    with pytest.raises(InputError, match="leave something for test"):
-        windows_by_share(m, 0.8, 0.2)
+def test_shares_cut_the_rows_with_purge_and_warmup() -> None:
+    s = split_shares(market(100), 0.6, 0.2, purge=2, warmup=7)
+    assert (s.train, s.validation, s.test) == ((7, 57), (60, 77), (80, 99))
+    assert (s.purge, s.warmup) == (2, 7)
+    by_dates = split_rows(
+        market(100),
+        train=("2020-01-01", "2020-02-29"),
+        validation=("2020-03-01", "2020-03-20"),
+        test=("2020-03-21", None),
+        purge=2,
+        warmup=7,
+    )
+    assert s == by_dates
+
+
+def bars(n: int, minutes: int) -> MarketData:
+    dates = np.datetime64("2024-01-02T09:30", "ns") + np.arange(n) * np.timedelta64(minutes, "m")
+    return MarketData(dates=dates, symbols=("A",), close=np.ones((n, 1)), name="bars")
+
+
+@pytest.mark.parametrize(("n", "minutes"), [(200, 30), (1000, 1), (1500, 60)])
+def test_bars_within_a_day_are_cut_by_rows(n: int, minutes: int) -> None:
+    m = bars(n, minutes)
+    s = Holdout(purge=5).split(m, warmup=10)
+    a, b = int(n * 0.6), int(n * 0.8)
+    assert (s.train, s.validation, s.test) == ((10, a - 6), (a, b - 6), (b, n - 1))
+    used = [set(range(start, stop + 1)) for start, stop in (s.train, s.validation, s.test)]
+    assert not used[0] & used[1] and not used[1] & used[2]
+
+
+def test_short_windows_of_bars_are_named_with_the_time() -> None:
+    with pytest.raises(InputError) as error:
+        split_shares(bars(1000, 1), purge=300)
+    for words in (
+        "validation [2024-01-02 19:30 .. 2024-01-02 22:49] has 0 steps",
+        "purge (300 rows)",
+        "bars runs from 2024-01-02 09:30 to 2024-01-03 02:09",
+    ):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"train": 0.8, "validation": 0.2}, "leave something for test"),
+        ({"train": 0.0}, "must be positive"),
+        ({"train": 0.005, "validation": 0.5}, "100 rows are too few for three windows"),
+        ({"warmup": 99}, "warm-up \\(99\\)"),
+        ({"purge": -1}, "must be >= 0"),
+    ],
+)
+def test_bad_shares_are_named(call: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        split_shares(market(100), **call)
+
+
+def test_dates_show_as_much_of_the_time_as_tells_them_apart() -> None:
+    day = np.datetime64("2024-01-02", "ns")
+    texts = ["2024-01-02", "2024-01-02 00:00", "2024-01-02 00:00:00"]
+    for seconds, text in zip((86_400, 60, 1), texts, strict=True):
+        dates = day + np.arange(3) * np.timedelta64(seconds, "s")
+        assert date_text(dates, 0) == text

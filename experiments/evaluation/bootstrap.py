@@ -23,6 +23,23 @@ from experiments.evaluation.metrics import RESOLUTION, Float, Metric, Steps
 
 # Elements of one gathered array: small enough for caches, large enough that Python does not count.
 CHUNK_ELEMENTS = 1 << 19
+# Above this the draws of a dozen strategies no longer fit into memory, and no figure gets surer.
+MOST_REPLICATIONS = 1_000_000
+# Below this many steps the percentile method covers the truth less often than its level says.
+FEW_STEPS = 200
+
+
+def check_replications(replications: int) -> None:
+    """Refuses a number of replications that is not whole, below 1 or beyond memory.
+
+    Raises:
+        InputError: naming the range.
+    """
+    if not 1 <= replications <= MOST_REPLICATIONS or replications != int(replications):
+        raise InputError(
+            f"n_bootstrap must be >= 1, whole and at most {MOST_REPLICATIONS:,}, got "
+            f"{replications:,}; 1,000 is usual"
+        )
 
 
 def block_length(returns: Float) -> int:
@@ -78,10 +95,10 @@ def bootstrap_measures(
         progress: called with the number of replications done.
 
     Raises:
-        InputError: if there are no replications.
+        InputError: if there are no or too many replications.
     """
-    if replications < 1:
-        raise InputError(f"n_bootstrap must be >= 1, got {replications}")
+    check_replications(replications)
+    replications = int(replications)
     n = strategies[0].net_return.shape[-1]
     rows = max(s.net_return.shape[0] for s in strategies)
     chunk = max(1, CHUNK_ELEMENTS // (rows * n))

@@ -14,6 +14,7 @@ from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import bootstrap
 from experiments.evaluation.metrics import BY_NAME, METRICS, Float, Steps
+from experiments.evaluation.splits import date_text
 
 FORMAT = 1
 BENCHMARK = "benchmark"
@@ -101,10 +102,12 @@ class Evidence:
     """What is known about every strategy of a run; JSON by `write`, and back by `read`.
 
     Attributes:
-        window: `first_decision, first, last` (days), `steps`, `periods_per_year`.
+        window: `first_decision, first, last` (days, for bars with the time),
+            `steps`, `periods_per_year`.
         bootstrap: `method, replications, mean_block, level, seed`.
         strategies: name -> measures; agents, then baselines, then the benchmark.
-        differences: every agent against every baseline and the benchmark.
+        differences: every agent against every baseline; the benchmark pays no costs and is not
+            compared.
         notes: what a reader must know about the numbers, in plain words.
     """
 
@@ -185,8 +188,10 @@ def evaluate(
         progress: called with the number of replications done.
 
     Raises:
-        InputError: a name without trajectories, no common dates, or a level outside (0, 1).
+        InputError: a name without trajectories, no common dates, strategies that are all ruined at
+            once, a level outside (0, 1), or a number of replications outside its range.
     """
+    bootstrap.check_replications(n_bootstrap)
     if not 0 < level < 1:
         raise InputError(f"level must lie in (0, 1), got {level}; 0.95 is usual")
     named = [BENCHMARK] if BENCHMARK in trajectories else []
@@ -198,7 +203,13 @@ def evaluate(
             f"no trajectories for {', '.join(missing) or 'any strategy'}; "
             f"there are: {', '.join(trajectories) or 'none'}"
         )
+    _check_not_all_ruined([t for name in roles if name not in named for t in trajectories[name]])
     steps, window, notes = _align({name: trajectories[name] for name in roles})
+    if window["steps"] < bootstrap.FEW_STEPS:
+        notes.append(
+            f"{window['steps']} steps are few: below {bootstrap.FEW_STEPS}, the intervals are "
+            "somewhat too narrow, and a difference that they call better or worse is less sure"
+        )
     stacked = list(steps.values())
     mean_block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in stacked]))
     draws = bootstrap.bootstrap_measures(
@@ -225,7 +236,7 @@ def evaluate(
     differences = [
         _difference(agent, other, measure, strategies, steps, draws, level)
         for agent in agents
-        for other in [*baselines, *named]
+        for other in baselines
         for measure in COMPARED
     ]
     settings = {
@@ -237,6 +248,14 @@ def evaluate(
         "seed": seed,
     }
     return Evidence(window, settings, strategies, differences, notes)
+
+
+def _check_not_all_ruined(runs: Sequence[Trajectory]) -> None:
+    if runs and all(t.ruined and len(t.dates) < 2 for t in runs):
+        raise InputError(
+            "every strategy was ruined at the first step: its value fell below env.ruin of the "
+            "start; lower env.ruin or the costs, or look for a broken price in the data"
+        )
 
 
 def _align(
@@ -265,10 +284,10 @@ def _align(
         for t in runs:
             label = name if t.seed is None else f"{name} (seed {t.seed})"
             if t.ruined:
+                end = date_text(t.dates, -1)
                 notes.append(
-                    f"{label} was ruined after {len(t.dates)} of {len(common)} steps, on "
-                    f"{_day(t.dates[-1])}; its figures count nothing earned or paid afterwards; "
-                    "no intervals"
+                    f"{label} was ruined after {len(t.dates)} of {len(common)} steps, on {end}; "
+                    "its figures count nothing earned or paid afterwards; no intervals"
                 )
             elif len(t.dates) != len(common):
                 notes.append(
@@ -277,9 +296,9 @@ def _align(
                 )
     row = int(np.searchsorted(whole[0].dates, common[0]))
     window = {
-        "first_decision": _day(whole[0].decision_dates[row]),
-        "first": _day(common[0]),
-        "last": _day(common[-1]),
+        "first_decision": date_text(whole[0].decision_dates, row),
+        "first": date_text(common, 0),
+        "last": date_text(common, -1),
         "steps": len(common),
         "periods_per_year": float(whole[0].periods_per_year),
     }
@@ -338,7 +357,3 @@ def _difference(
 
 def _number(x: Any) -> float | None:
     return float(x) if np.isfinite(x) else None
-
-
-def _day(date: np.datetime64) -> str:
-    return str(np.datetime_as_string(date, unit="D"))

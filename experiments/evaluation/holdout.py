@@ -24,7 +24,7 @@ class Holdout:
         n_bootstrap, level: replications and level of the intervals.
 
     Raises:
-        InputError: for a number of replications that no run could compute.
+        InputError: without a baseline, or for a number of replications that no run could compute.
     """
 
     train: Sequence[str | None] | None = None
@@ -40,10 +40,6 @@ class Holdout:
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        # Before hours of training, not after them.
-        bootstrap.check_replications(self.n_bootstrap)
-
-    def __post_init__(self) -> None:
         if not isinstance(self.baselines, Mapping) or not any(
             settings is not None for settings in self.baselines.values()
         ):
@@ -51,6 +47,8 @@ class Holdout:
                 "evaluation.baselines must keep at least one baseline to compare with; "
                 "leave single ones out with evaluation.baselines.NAME=null"
             )
+        # Before hours of training, not after them.
+        bootstrap.check_replications(self.n_bootstrap)
 
     def split(self, market: MarketData, warmup: int) -> Splits:
         """The windows as ranges of decision rows; see `split_rows` and `split_shares`.

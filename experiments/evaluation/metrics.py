@@ -24,12 +24,19 @@ Float = NDArray[np.float64]
 # A return is a quotient of two wealths and carries rounding of about 1e-16; a deviation or drawdown
 # below this is that rounding, and a ratio over it would be noise printed as a number.
 RESOLUTION = 1e-12
+# Decimals that a signed value may get beyond its own; a difference below these is as good as none.
+EXTRA_DIGITS = 3
 
 
 def total_return(returns: ArrayLike) -> Float:
-    """Compounded return of the whole series, as a fraction; -1 once wealth has reached zero."""
+    """Compounded return of the whole series, as a fraction; -1 once wealth has reached zero.
+
+    NaN where wealth grows beyond the range of a float.
+    """
     growth = 1.0 + np.asarray(returns, dtype=np.float64)
-    return np.asarray(np.prod(np.maximum(growth, 0.0), axis=-1) - 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.prod(np.maximum(growth, 0.0), axis=-1) - 1.0
+    return np.where(np.isinf(total), np.nan, total)
 
 
 def cagr(returns: ArrayLike, periods_per_year: float) -> Float:
@@ -89,11 +96,15 @@ def sortino(returns: ArrayLike, periods_per_year: float, cash: ArrayLike = 0.0) 
 
 
 def drawdown(returns: ArrayLike) -> Float:
-    """`[..., n]` share of wealth lost since its peak so far (the start counts); in [0, 1]."""
+    """`[..., n]` share of wealth lost since its peak so far (the start counts); in [0, 1].
+
+    NaN from where wealth grows beyond the range of a float.
+    """
     growth = 1.0 + np.asarray(returns, dtype=np.float64)
-    wealth = np.cumprod(np.maximum(growth, 0.0), axis=-1)
-    peak = np.maximum(np.maximum.accumulate(wealth, axis=-1), 1.0)
-    return np.asarray(1.0 - wealth / peak)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wealth = np.cumprod(np.maximum(growth, 0.0), axis=-1)
+        peak = np.maximum(np.maximum.accumulate(wealth, axis=-1), 1.0)
+        return np.asarray(1.0 - wealth / peak)
 
 
 def max_drawdown(returns: ArrayLike) -> Float:
@@ -235,13 +246,20 @@ class Metric:
         return {"percent": " %", "times": "×"}.get(self.unit, "")
 
     def text(self, value: float | None, *, sign: bool = False, suffix: bool = True) -> str:
-        """Prints a value in the unit, with a true minus; None and NaN print as "n/a"."""
-        if value is None or np.isnan(value):
+        """Prints a value in the unit, with a true minus; None and what is not finite as "n/a".
+
+        With `sign`, a value that is not zero does not print as zero: a few decimals more show on
+        which side it lies.
+        """
+        if value is None or not np.isfinite(value):
             return "n/a"
         x = value * 100.0 if self.unit == "percent" else value
         # "-0.1 [-0.2, 0.0]" would not show on which side of zero a small difference lies.
         digits = 2 if sign and self.unit == "percent" and abs(x) < 1 else self.digits
         digits = 0 if abs(x) >= 1000 else digits
+        if sign and round(x, digits) == 0:
+            more = range(digits + 1, digits + 1 + EXTRA_DIGITS)
+            digits = next((d for d in more if round(x, d) != 0), digits)
         text = f"{x:+,.{digits}f}" if sign else f"{x:,.{digits}f}"
         if abs(x) >= 1e6:
             text = f"{x:+.1e}" if sign else f"{x:.1e}"
@@ -257,11 +275,14 @@ class Metric:
         return f"[{', '.join(texts)}]"
 
 
+BEYOND = "growth beyond the range of numbers"
 METRICS: tuple[Metric, ...] = (
     Metric("total_return", "Total return", "percent", True,
-           lambda s: total_return(s.net_return), "compounded over the window, after costs"),
+           lambda s: total_return(s.net_return), "compounded over the window, after costs",
+           BEYOND),
     Metric("cagr", "CAGR", "percent", True,
-           lambda s: cagr(s.net_return, s.periods_per_year), "compound annual growth rate"),
+           lambda s: cagr(s.net_return, s.periods_per_year), "compound annual growth rate",
+           BEYOND),
     Metric("volatility", "Volatility", "percent", False,
            lambda s: volatility(s.net_return, s.periods_per_year),
            "annualised standard deviation of returns", "fewer than two returns"),
@@ -275,9 +296,9 @@ METRICS: tuple[Metric, ...] = (
            digits=2),
     Metric("calmar", "Calmar", "ratio", True,
            lambda s: calmar(s.net_return, s.periods_per_year),
-           "CAGR over maximum drawdown", "wealth never fell", True, 2),
+           "CAGR over maximum drawdown", "wealth never fell, or grew beyond any number", True, 2),
     Metric("max_drawdown", "Max drawdown", "percent", False,
-           lambda s: max_drawdown(s.net_return), "largest loss from a peak", "no steps", True),
+           lambda s: max_drawdown(s.net_return), "largest loss from a peak", BEYOND, True),
     Metric("cvar", "CVaR 5 %", "percent", False,
            lambda s: cvar(s.net_return), "mean loss over the worst 5 % of periods", digits=2),
     Metric("downside_deviation", "Downside dev.", "percent", False,

@@ -1,12 +1,14 @@
-"""Train, validation and test windows by date, with purged rows between them."""
+"""Train, validation and test windows by date or by share, with purged rows between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
@@ -72,27 +74,96 @@ def split_rows(
         InputError: a window outside the data, without rows, too short, out of order or overlapping;
             the message names the window, the range of the data and the remedy.
     """
+    asked = {"train": train, "validation": validation, "test": test}
+    _check(market, purge, warmup, min_steps)
+    rows = {key: _rows(market, key, asked[key]) for key in WINDOWS}
+    texts = {key: _text(asked[key]) for key in WINDOWS}
+    for early, late in pairwise(WINDOWS):
+        if rows[early][0] >= rows[late][0]:
+            raise InputError(
+                f"{early} {texts[early]} does not begin before {late} {texts[late]}; "
+                "the order in time is train, validation, test"
+            )
+        if rows[early][1] > rows[late][0]:
+            raise InputError(
+                f"{early} {texts[early]} and {late} {texts[late]} overlap; "
+                f"end {early} before {late} begins"
+            )
+    return _decisions(market, rows, texts, purge, warmup, min_steps)
+
+
+def split_shares(
+    market: MarketData,
+    train: float = 0.6,
+    validation: float = 0.2,
+    *,
+    purge: int = 0,
+    warmup: int = 0,
+    min_steps: int = 2,
+) -> Splits:
+    """Shares out the rows in this order, for data whose dates the config does not know.
+
+    The cuts lie between rows, so bars of minutes or hours are split within a day. Timing, purge and
+    warm-up as in `split_rows`.
+
+    Args:
+        market: the panel whose rows are cut.
+        train, validation: shares of the rows, in (0, 1); the rest is `test`.
+        purge, warmup, min_steps: as in `split_rows`.
+
+    Raises:
+        InputError: if a share is not in (0, 1), nothing is left for the test window, or a window is
+            too short.
+    """
+    if not (0 < train < 1 and 0 < validation < 1 and train + validation < 1):
+        raise InputError(
+            f"shares of train ({train}) and validation ({validation}) must be positive and leave "
+            "something for test"
+        )
+    _check(market, purge, warmup, min_steps)
+    shares = (0, train, train + validation, 1)
+    cuts = [int(market.n_rows * share) for share in shares]
+    if min(np.diff(cuts)) < 1:
+        raise InputError(f"{market.name}: {market.n_rows} rows are too few for three windows")
+    rows = dict(zip(WINDOWS, pairwise(cuts), strict=True))
+    dates = market.dates
+    texts = {k: _text((date_text(dates, a), date_text(dates, b - 1))) for k, (a, b) in rows.items()}
+    return _decisions(market, rows, texts, purge, warmup, min_steps)
+
+
+def date_text(dates: NDArray[np.datetime64], row: int) -> str:
+    """`dates[row]` as `2020-01-31`, with the time of day where a day holds several of the dates."""
+    unit: Literal["D", "m", "s"] = "D"
+    if _repeats(dates, "D"):
+        unit = "s" if _repeats(dates, "m") else "m"
+    return str(np.datetime_as_string(dates[row], unit=unit)).replace("T", " ")
+
+
+def _repeats(dates: NDArray[np.datetime64], unit: str) -> bool:
+    whole = dates.astype(f"datetime64[{unit}]")
+    return bool((whole[1:] == whole[:-1]).any())
+
+
+def _check(market: MarketData, purge: int, warmup: int, min_steps: int) -> None:
     if purge < 0 or warmup < 0:
         raise InputError(f"purge and warmup must be >= 0, got {purge} and {warmup}")
-    asked = {"train": train, "validation": validation, "test": test}
     if warmup + min_steps >= market.n_rows:
         raise InputError(
             f"{market.name}: {market.n_rows} rows, and warm-up ({warmup}) plus window "
             f"({min_steps} steps) need {warmup + min_steps + 1}; use more data, shorter "
             "features or a shorter window"
         )
-    rows = {key: _rows(market, key, asked[key]) for key in WINDOWS}
-    for early, late in pairwise(WINDOWS):
-        if rows[early][0] >= rows[late][0]:
-            raise InputError(
-                f"{early} {_text(asked[early])} does not begin before {late} {_text(asked[late])}; "
-                "the order in time is train, validation, test"
-            )
-        if rows[early][1] > rows[late][0]:
-            raise InputError(
-                f"{early} {_text(asked[early])} and {late} {_text(asked[late])} overlap; "
-                f"end {early} before {late} begins"
-            )
+
+
+def _decisions(
+    market: MarketData,
+    rows: Mapping[str, tuple[int, int]],
+    texts: Mapping[str, str],
+    purge: int,
+    warmup: int,
+    min_steps: int,
+) -> Splits:
+    """The decision rows within windows of rows, after warm-up and purge."""
     decisions: dict[str, tuple[int, int]] = {}
     for index, key in enumerate(WINDOWS):
         first, stop = rows[key]
@@ -101,40 +172,12 @@ def split_rows(
         first = max(first, warmup)
         if stop - 1 - first < min_steps:
             raise InputError(
-                f"{key} {_text(asked[key])} has {max(stop - 1 - first, 0)} steps after warm-up "
+                f"{key} {texts[key]} has {max(stop - 1 - first, 0)} steps after warm-up "
                 f"({warmup} rows) and purge ({purge} rows), {min_steps} needed; {_range(market)}; "
                 "widen the window"
             )
         decisions[key] = (first, stop - 1)
     return Splits(**decisions, purge=purge, warmup=warmup)
-
-
-def windows_by_share(
-    market: MarketData, train: float = 0.6, validation: float = 0.2
-) -> dict[str, tuple[str, str]]:
-    """Windows of dates that share out the rows, for data whose dates the config does not know.
-
-    Returns `{"train": (first, last), ...}` for `split_rows`; the rest of the rows is `test`.
-
-    Raises:
-        InputError: if a share is not in (0, 1) or nothing is left for the test window.
-    """
-    if not (0 < train < 1 and 0 < validation < 1 and train + validation < 1):
-        raise InputError(
-            f"shares of train ({train}) and validation ({validation}) must be positive and leave "
-            "something for test"
-        )
-    cut = [
-        0,
-        int(market.n_rows * train),
-        int(market.n_rows * (train + validation)),
-        market.n_rows,
-    ]
-    if min(np.diff(cut)) < 1:
-        raise InputError(f"{market.name}: {market.n_rows} rows are too few for three windows")
-    return {
-        key: (_date(market, cut[i]), _date(market, cut[i + 1] - 1)) for i, key in enumerate(WINDOWS)
-    }
 
 
 def _rows(market: MarketData, key: str, window: Window) -> tuple[int, int]:
@@ -163,9 +206,6 @@ def _text(window: Window) -> str:
     return f"[{window[0] or 'start'} .. {window[1] or 'end'}]"
 
 
-def _date(market: MarketData, row: int) -> str:
-    return str(np.datetime_as_string(market.dates[row], unit="D"))
-
-
 def _range(market: MarketData) -> str:
-    return f"{market.name} runs from {_date(market, 0)} to {_date(market, market.n_rows - 1)}"
+    first, last = (date_text(market.dates, row) for row in (0, -1))
+    return f"{market.name} runs from {first} to {last}"

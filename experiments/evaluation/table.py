@@ -47,7 +47,8 @@ def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
 
     w, b = evidence.window, evidence.bootstrap
     table = Table(
-        title=f"Out of sample, net of costs: {w['first']} to {w['last']}, {w['steps']} steps",
+        title=f"Out of sample, net of costs: returns of {w['first']} to {w['last']}, "
+        f"{w['steps']:,} steps",
         caption=rf"\[low, high]: {b['level']:.0%} intervals, stationary bootstrap of dates, "
         f"{b['replications']} times, mean block {b['mean_block']}",
         title_justify="left",

@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.reports import style
 from experiments.reports.axes import date_axis, log_axis, plot_seeds, set_margins
+from experiments.reports.figures import drawn_wealth
 from experiments.reports.report import page_html
 from experiments.reports.tables import scroll_box
 
@@ -126,13 +127,11 @@ def wealth(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
     low, high = 1.0, 1.0
     dates = np.sort(np.concatenate([t.dates[[0, -1]] for row in rows for t in row.trajectories]))
     for y, row in enumerate(rows):
-        paths = [
-            (np.r_[t.decision_dates[:1], t.dates], np.maximum(t.value, 1e-3))
-            for t in row.trajectories
-        ]
+        paths = [(np.r_[t.decision_dates[:1], t.dates], drawn_wealth(t)) for t in row.trajectories]
         plot_seeds(ax, line(y), paths, geometric=True)
-        low = min([low, *(float(t.value.min()) for t in row.trajectories if not t.ruined)])
-        high = max([high, *(float(t.value.max()) for t in row.trajectories)])
+        whole = (w for (_, w), t in zip(paths, row.trajectories, strict=True) if not t.ruined)
+        low = min([low, *(float(w.min()) for w in whole)])
+        high = max([high, *(float(w.max()) for _, w in paths)])
     log_axis(ax, low, high)
     ax.set_title("Wealth, start = 1 (log scale)")
     date_axis(ax, dates, narrow)

@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 
 ROLLING = 252
 TURNOVER_ROWS = 21
+PANELS = {
+    "train_reward": "Reward per step in training",
+    "validation": "Reward per step on validation (ring: tested)",
+}
 NAMED_ASSETS = 8
-# Wealth of a ruined run is drawn down to here: a logarithm has no zero.
-FLOOR = 1e-3
+# Wealth of a ruined run is drawn down to FLOOR, for a logarithm has no zero; what grows beyond
+# CEILING, on broken prices say, is drawn there.
+FLOOR, CEILING = 1e-3, 1e12
 
 
 @dataclass(frozen=True)
@@ -71,21 +76,21 @@ class Run:
 
 
 def wealth(run: Run, fig: Figure, narrow: bool) -> None:
-    """Wealth on a logarithmic axis, and the drawdown of the agents and of equal weight below it."""
+    """Wealth on a logarithmic axis, and the drawdown of a few strategies below it."""
     top, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=_legend_room(run, narrow))
     ends: list[tuple[str, float, str]] = []
     lows, highs = [1.0], [1.0]
     for name, line in run.lines.items():
         runs = run.trajectories[name]
-        paths = [(_with_start(t), np.maximum(t.value, FLOOR)) for t in runs]
-        lows += [float(t.value.min()) for t in runs if not t.ruined]
-        highs += [float(t.value.max()) for t in runs]
+        paths = [(_with_start(t), drawn_wealth(t)) for t in runs]
+        lows += [float(w.min()) for (_, w), t in zip(paths, runs, strict=True) if not t.ruined]
+        highs += [float(w.max()) for _, w in paths]
         plot_seeds(top, line, paths, geometric=True)
         last = float(np.exp(np.mean([np.log(value[-1]) for _, value in paths])))
         ruined = any(t.ruined for t in runs)
-        ends.append((name, last, "(ruined)" if ruined else f"{last:.2f}"))
-        if run.roles[name] == "agent" or name == "equal_weight":
+        ends.append((name, last, "(ruined)" if ruined else wealth_text(last)))
+        if name in with_drawdown(run):
             plot_seeds(below, line, [(t.dates, -drawdown(t.net_return) * 100) for t in runs])
     log_axis(top, min(lows), max(highs))
     top.set_title("Wealth, start = 1 (log scale)")
@@ -96,6 +101,29 @@ def wealth(run: Run, fig: Figure, narrow: bool) -> None:
         shared_legend(fig, run.lines, ends, 2)
     else:
         end_labels(top, run.lines, ends)
+
+
+def with_drawdown(run: Run) -> list[str]:
+    """The strategies whose drawdown is drawn: those in focus, and equal weight."""
+    return list(dict.fromkeys([*run.focus(), *(n for n in run.roles if n == "equal_weight")]))
+
+
+def drawn_wealth(t: Trajectory) -> Float:
+    """Wealth within [FLOOR, CEILING], which an axis can show; beyond any number is high."""
+    return np.clip(np.nan_to_num(t.value, nan=CEILING), FLOOR, CEILING)
+
+
+def clipped(run: Run) -> bool:
+    """Whether the wealth of some strategy that is not ruined leaves the axis."""
+    runs = (t for name in run.roles for t in run.trajectories[name] if not t.ruined)
+    return any(bool((drawn_wealth(t) != t.value).any()) for t in runs)
+
+
+def wealth_text(value: float) -> str:
+    """Wealth in print: `1.87`, `3.2e+07`, `over 1e+12`."""
+    if not value < CEILING:
+        return f"over {CEILING:.0e}"
+    return f"{value:.2f}" if value < 1e6 else f"{value:.1e}"
 
 
 def rolling_sharpe(run: Run, fig: Figure, narrow: bool) -> None:
@@ -135,7 +163,7 @@ def differences(run: Run, fig: Figure, narrow: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
     evidence, agents = run.evidence, run.evidence.of_role("agent")
-    others = [n for n, role in run.roles.items() if role != "agent"]
+    others = evidence.of_role("baseline")
     axes: Any = fig.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
     set_margins(
         fig, left=132 if narrow else 190, right=14, top=26, bottom=48, hspace=0.32, wspace=0.08
@@ -262,11 +290,24 @@ def learning(
             mark = "o" if keep.sum() <= 40 else ""
             ax.plot(x[keep], y[: len(x)][keep], color=line.colour, linewidth=1.4, alpha=0.75,
                     marker=mark, markersize=3, label=text)  # fmt: skip
-        ax.set_title(measure.replace("_", " ").capitalize())
+            step = chosen_step(curve)
+            if measure == "validation" and step is not None:
+                best = y[list(curve["steps"]).index(step)]
+                ax.plot(step, best, "o", markersize=9, markerfacecolor="none", zorder=6,
+                        markeredgecolor=style.INK, markeredgewidth=1.6)  # fmt: skip
+        ax.set_title(PANELS.get(measure) or measure.replace("_", " ").capitalize())
     axes[-1].xaxis.set_major_formatter(thousands)
     axes[-1].set_xlabel("environment steps")
     if len(known) > 1:
         axes[0].legend(loc="lower right")
+
+
+def chosen_step(curve: Mapping[str, Sequence[float]]) -> int | None:
+    """Step of the policy that is tested: the first with the best validation score; None without."""
+    scores = np.array([np.nan if v is None else v for v in curve.get("validation", [])], float)
+    if not np.isfinite(scores).any():
+        return None
+    return int(curve["steps"][int(np.nanargmax(scores))])
 
 
 def learning_panels(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:

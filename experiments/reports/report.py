@@ -9,6 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
@@ -45,7 +47,7 @@ def write_report(
         config_yaml: the resolved config.
         learning_curves: "AGENT/SEED" -> measure -> values by update; "steps" holds the environment
             steps, None and NaN stand for "not measured at this update".
-        splits: window -> `(first, last)` dates, or `(first, last, steps)`.
+        splits: window -> dates `(first decision, last return)`, or these and the steps.
         notes: limits of the data in plain words.
 
     Returns:
@@ -57,7 +59,7 @@ def write_report(
         _performance(run),
         _figures(run),
         _months(run),
-        _learning(run, learning_curves or {}),
+        _learning(run, learning_curves or {}, config_yaml),
         _what_was_run(provenance, splits or {}),
         _limits(evidence, notes),
         _section("config", "Resolved config", _details("config.yaml", config_yaml)),
@@ -95,7 +97,10 @@ def _text(text: str) -> str:
 
 def _header(run: Run, title: str, provenance: Mapping[str, Any]) -> str:
     w = run.evidence.window
-    where = f"Test window {w['first']} to {w['last']}, {w['steps']:,} steps, after costs"
+    where = (
+        f"Test window: returns of {w['first']} to {w['last']}, {w['steps']:,} steps, first decided "
+        f"on {w['first_decision']}, after costs"
+    )
     if provenance.get("data"):
         where = f"{escape(str(provenance['data']))} · {where}"
     sentences = "".join(f"<p>{_text(s)}</p>" for s in headline(run.evidence))
@@ -143,7 +148,7 @@ def _performance(run: Run) -> str:
         "which resampling changes: their intervals describe reshuffled histories.</p>",
     ]
     if evidence.differences:
-        others = len(evidence.strategies) - len(evidence.of_role("agent"))
+        others = len(evidence.of_role("baseline"))
         heights = (70 + 30 * others + 24, 2 * (52 + 26 * others) + 60)
         pairs = len({(d.agent, d.baseline) for d in evidence.differences})
         one_in = f"{1 / (1 - b['level']):.0f}"
@@ -171,6 +176,7 @@ def _performance(run: Run) -> str:
 
 def _figures(run: Run) -> str:
     names = ", ".join(label(n) for n in run.focus())
+    fell = " and ".join(label(n) for n in figures.with_drawdown(run))
     rows = figures.rolling_rows(run)
     several = any(len(run.trajectories[n]) > 1 for n in run.roles)
     thin = " Thin lines are the seeds, the bold line is their mean." if several else ""
@@ -182,14 +188,20 @@ def _figures(run: Run) -> str:
         else ""
     )
     geometric = thin.replace("mean", "geometric mean")
+    edge = ""
+    if figures.clipped(run):
+        edge = (
+            f" Wealth below {figures.FLOOR:g} or above {figures.CEILING:.0e} is drawn at the edge: "
+            "look for broken prices."
+        )
     parts = [
         figure_html(
             "wealth",
             partial(figures.wealth, run),
             (560, 590),
             f"Wealth of every strategy on a logarithmic axis, and drawdown. {_wealth_text(run)}",
-            f"Beside the names: final wealth.{geometric}{end}{bench} Drawdown is shown for "
-            f"{names} and equal weight.",
+            f"Beside the names: final wealth.{geometric}{end}{bench}{edge} Drawdown is shown for "
+            f"{fell}.",
         )
     ]
     if rows:
@@ -233,7 +245,7 @@ def _figures(run: Run) -> str:
 def _wealth_text(run: Run) -> str:
     texts = []
     for name in run.evidence.strategies:
-        values = [f"{t.value[-1]:.2f}" for t in run.trajectories[name]]
+        values = [figures.wealth_text(float(t.value[-1])) for t in run.trajectories[name]]
         texts.append(f"{label(name)} ends at {', '.join(values)}")
     return "; ".join(texts) + "."
 
@@ -247,7 +259,7 @@ def _months(run: Run) -> str:
     return _section("months", "Monthly returns", *parts, f'<p class="note">{text}</p>')
 
 
-def _learning(run: Run, curves: Curves) -> str:
+def _learning(run: Run, curves: Curves, config_yaml: str) -> str:
     panels = figures.learning_panels(curves)
     if not panels:
         return ""
@@ -256,17 +268,50 @@ def _learning(run: Run, curves: Curves) -> str:
         partial(figures.learning, curves, run),
         (50 + 210 * len(panels), 60 + 190 * len(panels)),
         f"Learning curves by environment steps: {', '.join(p.replace('_', ' ') for p in panels)}.",
-        "One line a seed. The checkpoint that is tested was chosen by its validation score; the "
-        "test window had no say.",
+        f"One line a seed. {_reward_text(config_yaml)}",
     )
-    return _section("training", "How it learned", figure)
+    items = "".join(f"<li>{escape(text)}</li>" for text in _chosen(curves))
+    chosen = (
+        "<p>Each seed is tested with the policy that scored best on validation; the test window "
+        f"had no say.</p><ul>{items}</ul>"
+        if items
+        else ""
+    )
+    return _section("training", "How it learned", chosen, figure)
+
+
+def _chosen(curves: Curves) -> list[str]:
+    """At which step the policy of each seed was chosen, of how many it was trained for."""
+    found = []
+    for key, curve in curves.items():
+        agent, _, seed = key.partition("/")
+        step = figures.chosen_step(curve)
+        if step is not None:
+            name = f"{label(agent)}, seed {seed}" if seed else label(agent)
+            found.append(f"{name}: chosen at step {step:,} of {curve['steps'][-1]:,}")
+    return found
+
+
+def _reward_text(config_yaml: str) -> str:
+    """The unit of the curves, and what their sign means."""
+    reward = (yaml.safe_load(config_yaml) or {}).get("reward") or {}
+    text = "Both curves are the reward per step, as scaled by <code>reward.scale</code>"
+    if "scale" in reward:
+        text += f" ({reward['scale']:g})"
+    terms = reward.get("terms") or {}
+    if terms.get("excess_log_return") and reward.get("benchmark") == "equal_weight":
+        text += (
+            ". It is in excess of equal weight without costs, so that equal weight itself, which "
+            "pays for its trades, is below zero"
+        )
+    return f"{text}."
 
 
 def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[Any]]) -> str:
     facts: dict[str, Any] = {}
     for window, span in splits.items():
         steps = f", {span[2]:,} steps" if len(span) > 2 else ""
-        facts[f"{window} window"] = f"{span[0]} to {span[1]}{steps}"
+        facts[f"{window} window"] = f"first decision {span[0]}, last return {span[1]}{steps}"
     facts |= dict(provenance)
     return _section("run", "What was run", tables.facts_html(facts))
 

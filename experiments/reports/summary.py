@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.evaluation.bootstrap import FEW_STEPS
 from experiments.evaluation.evidence import BENCHMARK, Difference, Evidence
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label
@@ -54,7 +55,11 @@ def _agent(evidence: Evidence, name: str) -> str:
     text += "."
     d = versus(evidence, name)
     if d is not None:
-        text += f" Difference to {label(d.baseline).lower()}: {difference_text(d)}."
+        text += f" Difference to {label(d.baseline).lower()}: {difference_text(d)}"
+        steps = evidence.window["steps"]
+        if steps < FEW_STEPS and d.verdict in ("better", "worse"):
+            text += f", but {steps} steps are few: intervals this short are somewhat too narrow"
+        text += "."
     verdicts = [
         pair.verdict
         for other in evidence.of_role("baseline")
@@ -87,8 +92,12 @@ def _first(evidence: Evidence) -> str:
             if name != BENCHMARK and s.metrics[measure].value is not None
         }
         if len(values) > 1:
-            best = max(values, key=lambda n: values[n] or 0.0)
-            ranked[measure] = f"{label(best)} ({BY_NAME[measure].text(values[best])})"
+            texts = {name: BY_NAME[measure].text(value) for name, value in values.items()}
+            top = texts[max(values, key=lambda n: values[n] or 0.0)]
+            # Who prints the same shares the place: the digits behind are luck.
+            names = [label(name) for name, text in texts.items() if text == top]
+            together = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+            ranked[measure] = f"{together} ({top})"
     if not ranked:
         return ""
     parts = []

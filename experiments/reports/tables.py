@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence
-from experiments.evaluation.metrics import BY_NAME, METRICS
+from experiments.evaluation.metrics import BY_NAME, METRICS, total_return
 from experiments.evaluation.table import COLUMNS, label
 from experiments.reports.figures import Run
 
@@ -119,7 +119,7 @@ def _best(evidence: Evidence, key: str) -> set[str]:
 
 
 def differences_html(run: Run) -> str:
-    """Agent less each other strategy: growth, log growth and Sharpe, with the verdict on growth."""
+    """Agent less each baseline: growth, log growth and Sharpe, with the verdict on growth."""
     evidence = run.evidence
     rows = []
     for agent in evidence.of_role("agent"):
@@ -161,7 +161,8 @@ def differences_html(run: Run) -> str:
 def monthly_html(name: str, runs: Sequence[Trajectory]) -> str:
     """Returns by calendar month, mean over seeds, as a heat map."""
     months, returns = monthly_returns(runs)
-    limit = max(float(np.nanmax(np.abs(returns))), 0.01)
+    sizes = np.abs(returns[np.isfinite(returns)])
+    limit = max(float(sizes.max(initial=0.0)), 0.01)
     table: dict[int, dict[int, float]] = {}
     for month, value in zip(months, returns, strict=True):
         year, number = divmod(int(month.astype(int)), 12)
@@ -169,7 +170,7 @@ def monthly_html(name: str, runs: Sequence[Trajectory]) -> str:
     rows = []
     for year, by_month in table.items():
         cells = [_heat(by_month.get(m), limit) for m in range(12)]
-        total = float(np.prod([1 + v for v in by_month.values()]) - 1)
+        total = float(total_return(list(by_month.values())))
         cells.append(f'<td class="total">{_percent(total)}</td>')
         rows.append(f'<tr><th scope="row">{year}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col">{m}</th>' for m in [*MONTHS, "Year"])
@@ -189,7 +190,8 @@ def monthly_returns(runs: Sequence[Trajectory]) -> tuple[Any, Any]:
     for t in runs:
         place = np.searchsorted(months, t.dates.astype("datetime64[M]"))
         growth = np.ones(len(months))
-        np.multiply.at(growth, place, np.maximum(1.0 + t.net_return, 0.0))
+        with np.errstate(over="ignore"):
+            np.multiply.at(growth, place, np.maximum(1.0 + t.net_return, 0.0))
         total += growth - 1.0
     return months, total / len(runs)
 
@@ -205,7 +207,7 @@ def _heat(value: float | None, limit: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{value * 100:.1f}".replace("-0.0", "0.0").replace("-", "−")
+    return BY_NAME["total_return"].text(value, suffix=False)
 
 
 def facts_html(facts: Mapping[str, Any]) -> str:
