@@ -126,7 +126,8 @@ def _place(path: object) -> Path:
 def rows_a_year(dates: NDArray[np.datetime64]) -> float:
     """Rows a year from the dates: 252, 365.25, 52, 12, 4 or 1; for shorter bars, counted."""
     days = dates.astype("datetime64[D]")
-    usual = float(np.median(np.diff(dates).astype(np.int64))) / 86_400e9
+    # In seconds, because nanoseconds of more than 292 years overflow.
+    usual = float(np.median(np.diff(dates.astype("datetime64[s]")).astype(np.int64))) / 86_400
     if usual < 0.9:
         first, last = (int(stamp) for stamp in dates[[0, -1]].astype(np.int64))
         span = float(last - first) / 86_400e9
@@ -279,6 +280,6 @@ def _move(sheet: Sheet, growth: Float, which: NDArray[np.bool_]) -> str:
     t, a = map(int, np.argwhere(which)[0])
     before, after = sheet.fields["close"][t : t + 2, a]
     change = growth[t, a] - 1.0
-    # Percentages of a thousandfold rise are not readable.
-    shown = f"{change:+.0%}" if change < 10 else f"from {before:g} to {after:g}"
+    # Beyond these a percentage says little.
+    shown = f"{change:+.0%}" if -0.99 < change < 10 else f"from {before:g} to {after:g}"
     return f"{sheet.names[a]} on {sheet.dates[t + 1].astype('datetime64[D]')} ({shown})"
