@@ -76,9 +76,8 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     module, arguments = words[0], words[1:]
     if module == "experiments.run":
-        overrides = tmp_path / PLACEHOLDER / ".hydra" / "overrides.yaml"
-        overrides.parent.mkdir(parents=True)
-        overrides.write_text("- +exp=smoke\n")
+        (tmp_path / PLACEHOLDER).mkdir()
+        (tmp_path / PLACEHOLDER / "config.yaml").write_text("name: begun\n")
         checked(arguments)
     else:
         program = {p.__name__: p for p in (compare, reproduce, show)}[module]
