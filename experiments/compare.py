@@ -28,8 +28,10 @@ NEEDED = ("config.yaml", "metrics.json", "trajectories.h5")
 REFERENCE = "equal_weight"
 MOST_SHOWN = 4
 # Where many settings differ, those that tell most, first.
-TELLING = ("name", "agent._target_", "seed", "cost.", "data.", "reward.terms", "reward.", "env.",
-           "agent.total_steps", "features.")  # fmt: skip
+TELLING = (
+    "name", "agent._target_", "seed", "cost.", "data._target_", "data.path", "reward.terms",
+    "reward.", "env.", "agent.total_steps", "agent.", "features.",
+)  # fmt: skip
 COLUMNS = {"cagr": "CAGR %", "sharpe": "Sharpe", "max_drawdown": "Max DD %", "cost": "Cost %/y"}
 MEASURES = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 

@@ -204,6 +204,7 @@ def test_astronomic_wealth_is_drawn_at_the_edge_and_said(tmp_path: Path, pair: l
     overflow = len(pair) == 3
     assert ("is drawn at the edge" in page) == overflow
     assert ("Momentum ends at over 1e+12" in page) == overflow
+    assert (">Momentum over 1e+12<" in page) == overflow
     assert "inf" not in re.findall(r"\b\w+\b", re.sub(r"<style>.*?</style>", "", page, flags=re.S))
 
 

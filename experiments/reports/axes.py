@@ -76,7 +76,7 @@ def log_axis(ax: Axes, low: float, high: float) -> None:
         ticks = [m * 10.0**d for d in decades for m in ((1, 2, 5) if high / low < 300 else (1,))]
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}" if y < 1e5 else f"{y:.0e}"))
 
 
 def date_axis(ax: Axes, dates: Any, narrow: bool) -> None:
