@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from agents.rollout import Trajectory
 from envs.data.market_data import MarketData
 from experiments.evaluation.evidence import Evidence
-from experiments.evaluation.splits import WINDOWS, Splits
+from experiments.evaluation.splits import WINDOWS, Splits, date_text
 from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.provenance import provenance
 from experiments.run_folder import open_run_folder, write_json
@@ -86,8 +85,7 @@ def write_results(
 def window_days(market: MarketData, rows: tuple[int, int]) -> tuple[str, str, int]:
     """First decision, last return, and number of steps of a window."""
     first, stop = rows
-    days = np.datetime_as_string(market.dates[[first, stop]], unit="D")
-    return str(days[0]), str(days[1]), stop - first
+    return date_text(market.dates, first), date_text(market.dates, stop), stop - first
 
 
 def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str, Any]:
