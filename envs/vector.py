@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -21,6 +20,7 @@ from envs.features.panel import FeaturePanel
 from envs.portfolio import default_market
 from envs.rewards import TERMS
 from envs.simulation import Setting, Simulation, make_setting
+from envs.workers import Worker
 
 
 class PortfolioVectorEnv(VectorEnv):
@@ -64,7 +64,7 @@ class PortfolioVectorEnv(VectorEnv):
         self._open(make_setting(market, features, **arguments), num_envs, threads, copy)
 
     # For `close` of an env that was refused before it was whole.
-    _pool: ThreadPoolExecutor | None = None
+    _workers: Sequence[Worker] = ()
 
     @classmethod
     def from_setting(
@@ -93,7 +93,7 @@ class PortfolioVectorEnv(VectorEnv):
         bounds = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
         self._parts = [self.simulation.part(rows) for rows in self._slices]
-        self._pool = ThreadPoolExecutor(len(self._parts) - 1) if len(self._parts) > 1 else None
+        self._workers = [Worker() for _ in self._parts[1:]]
 
     @cached_property
     def observation_space(self) -> gym.Space:  # type: ignore[override]
@@ -169,17 +169,16 @@ class PortfolioVectorEnv(VectorEnv):
             raise InputError(
                 f"actions must have shape {self.action_space.shape}, got {np.shape(actions)}"
             )
-        parts = range(len(self._parts))
-        if self._pool is not None:
+        if self._workers:
             # Seen to here, since a thread that finds a NaN cannot stop what the others have done.
-            bad = np.isnan(actions).any(axis=1)
-            refuse_nan(int(bad.argmax()) if bad.any() else -1, actions)
+            # A sum of squares is NaN if, and only if, something in it is.
+            flat = np.ravel(actions)
+            if np.isnan(np.dot(flat, flat)):
+                refuse_nan(int(np.isnan(actions).any(axis=1).argmax()), actions)
         out = self._next_buffer()
-        if self._pool is None:
-            finals = [self._step_part(k, actions, out) for k in parts]
-        else:
-            waiting = [self._pool.submit(self._step_part, k, actions, out) for k in parts[1:]]
-            finals = [self._step_part(0, actions, out), *(w.result() for w in waiting)]
+        for k, worker in enumerate(self._workers, start=1):
+            worker.start(self._step_part, k, actions, out)
+        finals = [self._step_part(0, actions, out), *(worker.wait() for worker in self._workers)]
         last = self.simulation.last
         seen: Callable[[np.ndarray], np.ndarray] = np.copy if self.copy else np.asarray
         info: dict[str, Any] = {
@@ -260,5 +259,5 @@ class PortfolioVectorEnv(VectorEnv):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
+        for worker in self._workers:
+            worker.close()

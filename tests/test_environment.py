@@ -17,6 +17,7 @@ from envs.market.costs import ProportionalCost
 from envs.portfolio import PortfolioEnv
 from envs.rewards import TERMS, Reward
 from envs.vector import PortfolioVectorEnv
+from envs.workers import Worker
 from tests import reference
 
 A, T, F = 4, 120, 3
@@ -239,6 +240,22 @@ def test_uncopied_observations_live_for_one_more_step(market, features):
     third, *_ = env.step(np.ones((2, A + 1)))
     assert third is first and not np.array_equal(first, kept)
     assert second is not first
+
+
+def test_a_worker_hands_back_results_and_errors_and_ends():
+    worker = Worker()
+    for k in range(100):
+        worker.start(lambda a, b: a + b, k, 1)
+        assert worker.wait() == k + 1
+    worker.start(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        worker.wait()
+    worker.start(lambda: "still there")
+    assert worker.wait() == "still there"
+    worker.close()
+    worker._thread.join(timeout=10)
+    assert not worker._thread.is_alive()
+    worker.close()
 
 
 def test_seeds_repeat_and_differ(market, features):
