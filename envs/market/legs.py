@@ -52,12 +52,7 @@ def make_legs(market: MarketData, execution: str) -> Legs:
             f"execution 'next_open' needs open prices and {market.name} has none; use 'next_close'"
         )
     if not market.tradable.all():
-        row, asset = np.argwhere(~market.tradable)[0]
-        day = np.datetime_as_string(market.dates[row], unit="D")
-        raise InputError(
-            f"{market.name}: {market.symbols[asset]} is not tradable on {day}; choose symbols and "
-            "dates without gaps (data.symbols, data.start, data.end)"
-        )
+        raise InputError(_gaps(market))
     close = market.close
     asset = close[1:] / close[:-1]
     cash = 1.0 + market.cash_rate[1:]
@@ -77,3 +72,23 @@ def make_legs(market: MarketData, execution: str) -> Legs:
     if market.benchmark is not None:
         index = market.benchmark[1:] / market.benchmark[:-1]
     return Legs(before, after, equal_weight, index, cash)
+
+
+def _gaps(market: MarketData) -> str:
+    """What is not tradable, and the ways out."""
+    row, asset = np.argwhere(~market.tradable)[0]
+    whole = np.asarray(market.tradable.all(axis=0))
+    names = [s for s, good in zip(market.symbols, whole.tolist(), strict=True) if not good]
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    last = int(np.flatnonzero(~market.tradable.all(axis=1))[-1])
+    ways = []
+    if whole.any():
+        ways.append(f"leave out the {len(names)} with gaps ({shown}) through data.symbols")
+    if last + 2 < market.n_rows:
+        day = np.datetime_as_string(market.dates[last + 1], unit="D")
+        ways.append(f"begin with data.start={day}, from when on all trade")
+    return (
+        f"{market.name}: {market.symbols[asset]} is not tradable on "
+        f"{np.datetime_as_string(market.dates[row], unit='D')}, and all must be throughout; "
+        + (", or ".join(ways) or "choose symbols and dates without gaps (data.symbols, data.start)")
+    )
