@@ -32,9 +32,12 @@ COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_re
 
 def write_tensors(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
     """Writes tensors and JSON-able facts to one file; the former one stays until it is whole."""
+    # One key: safetensors keeps several in the random order of a hash map, and equal models would
+    # differ in their bytes.
+    record = json.dumps({"facts": facts, "sha256": _digest(tensors)})
     data = save(
         {key: value.detach().contiguous() for key, value in tensors.items()},
-        metadata={"facts": json.dumps(facts), "sha256": _digest(tensors)},
+        metadata={"record": record},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
@@ -53,10 +56,10 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            facts = json.loads(metadata["facts"])
+            record = json.loads((file.metadata() or {})["record"])
+            facts = record["facts"]
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-        if _digest(tensors) != metadata["sha256"]:
+        if _digest(tensors) != record["sha256"]:
             raise ValueError("its checksum is wrong")
         return tensors, facts
     except (OSError, SafetensorError, KeyError, ValueError) as error:

@@ -22,16 +22,13 @@ BOUND = 10.0
 
 
 def observation_space(
-    kind: str, n_rows: int, n_assets: int, n_features: int, window: int, gross_limit: float
+    kind: str, n_rows: int, n_assets: int, n_features: int, window: int, highest: float
 ) -> spaces.Space:
-    """The space of one observation.
+    """The space of one observation; all numbers lie within +-`highest`.
 
     Raises:
         InputError: for an unknown kind.
     """
-    # Long-short cash reaches 1 + gross; the drift of a leveraged portfolio can carry weights
-    # further, and the observation is clipped there.
-    highest = max(BOUND, 2.0 + 2.0 * gross_limit)
     if kind == "flat":
         size = window * n_assets * n_features + n_assets + 1
         return spaces.Box(-highest, highest, (size,), np.float32)

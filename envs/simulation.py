@@ -55,6 +55,8 @@ class Setting:
 
     @property
     def space_highest(self) -> float:
+        """Where observations are clipped. Long-short cash reaches 1 + gross, and the drift of a
+        leveraged portfolio can carry weights further."""
         return max(BOUND, 2.0 + 2.0 * self.action_map.gross_limit)
 
 
@@ -323,5 +325,5 @@ class Simulation:
             market.n_assets,
             setting.n_features,
             setting.window,
-            setting.action_map.gross_limit,
+            setting.space_highest,
         )
