@@ -72,6 +72,9 @@ class PortfolioEnv(gym.Env):
     action, action_settings: name of an action map, and gross and net for `long_short`.
     reward: a `Reward`. cost: a `ProportionalCost`; default 5 bps commission and 5 bps half spread.
     execution, episode_length, random_start, ruin: see above.
+    fresh_paths: on a simulated market, a fresh path of its process in every episode (needs an
+        episode_length; start, stop and random_start have no meaning then). features_of: makes the
+        features of a path from its prices; None: what the process shows (`market.observed`).
     render_mode: None or `rgb_array` (wealth and weights of the episode so far).
 
         >>> import gymnasium as gym
@@ -123,7 +126,7 @@ class PortfolioEnv(gym.Env):
     ) -> tuple[Any, dict[str, Any]]:
         """Starts an episode; `seed` is the only source of randomness. `options` is not used."""
         super().reset(seed=seed)
-        self.simulation.restart(0, self.simulation.draw_start(self.np_random))
+        self.simulation.restart(np.zeros(1, np.int64), [self.np_random])
         self._running = True
         self._frames.clear()
         if self.render_mode is not None:
@@ -134,7 +137,7 @@ class PortfolioEnv(gym.Env):
         """One row of the market; see the class for all that it returns."""
         if not self._running:
             raise gym.error.ResetNeeded("the episode has ended or not begun: call reset()")
-        simulation, setting = self.simulation, self.setting
+        simulation = self.simulation
         actions = np.asarray(action, np.float64)
         if actions.shape != self.action_space.shape:
             raise InputError(
@@ -152,8 +155,8 @@ class PortfolioEnv(gym.Env):
             "weights": weights,
             "gross_return": float(last.gross_return[0]),
             "net_return": float(last.net_return[0]),
-            "asset_return": float(setting.legs.equal_weight[row]) - 1.0,
-            "cash_return": float(setting.legs.cash[row]) - 1.0,
+            "asset_return": float(simulation.legs.equal_weight[row]) - 1.0,
+            "cash_return": float(simulation.legs.cash[row]) - 1.0,
             "commission": float(last.commission[0]),
             "spread": float(last.spread[0]),
             "turnover": float(last.turnover[0]),
@@ -164,7 +167,7 @@ class PortfolioEnv(gym.Env):
         return self._observe(), float(last.reward[0]), terminated, truncated, info
 
     def _when(self) -> dict[str, Any]:
-        row = int(self.simulation.state.row[0])
+        row = int(self.simulation.panel_row(self.simulation.state.row)[0])
         return {"t": row, "date": self.setting.market.dates[row]}
 
     def _observe(self) -> Any:

@@ -6,7 +6,7 @@ did (`Step`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
 from envs.market.costs import ProportionalCost
+from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
 from envs.market.kernel import flat_nb, step_nb
 from envs.market.legs import Legs, make_legs
 from envs.observations import BOUND, OBSERVATIONS, observation_space
@@ -46,6 +47,7 @@ class Setting:
     episode_length: int | None
     random_start: bool
     ruin: float
+    fresh: FreshPaths | None = None
 
     @property
     def last_start(self) -> int:
@@ -76,6 +78,8 @@ def make_setting(
     episode_length: int | None = None,
     random_start: bool = False,
     ruin: float = 0.01,
+    fresh_paths: bool = False,
+    features_of: FeaturesOf | None = None,
 ) -> Setting:
     """Checks every argument of `PortfolioEnv` and puts them into the form that the kernels read.
 
@@ -93,6 +97,17 @@ def make_setting(
     needed = warmup + window - 1
     first = needed if start is None else int(start)
     stop = market.n_rows if stop is None else int(stop)
+    fresh = None
+    if fresh_paths:
+        if start is not None or episode_length is None or observation != "flat":
+            raise InputError(
+                "fresh_paths needs an episode_length, flat observations and no start: every "
+                "episode begins with a path of its own"
+            )
+        if execution == "next_open":
+            raise InputError("simulated paths have no open prices; use 'next_close'")
+        stop = first + episode_length + 1
+        fresh = FreshPaths(market, stop, values.shape[1], features_of)
     if first < needed:
         raise InputError(
             f"start={first} comes before the features are warm: the first row with a full window "
@@ -144,6 +159,7 @@ def make_setting(
         episode_length=episode_length,
         random_start=random_start,
         ruin=ruin,
+        fresh=fresh,
     )
 
 
@@ -237,14 +253,22 @@ def _rows_of(record: Record, part: slice) -> Record:
 class Simulation:
     """N portfolios that share one `Setting`; `part(slice)` is a view of some, for threads."""
 
-    def __init__(self, setting: Setting, n: int) -> None:
+    def __init__(self, setting: Setting, n: int, paths: PathBlocks | None = None) -> None:
         self.setting = setting
         n_assets = setting.market.n_assets
+        if setting.fresh is not None and paths is None:
+            paths = PathBlocks(setting.fresh, n)
+        self.paths = paths
+        self.blocks = np.arange(n)  # which of the paths is whose
         self._attach(State.zeros(n, n_assets), Step.zeros(n, n_assets))
 
     def _attach(self, state: State, step: Step) -> None:
         self.state, self.last = state, step
-        setting, legs, reward = self.setting, self.setting.legs, self.setting.reward
+        setting, reward = self.setting, self.setting.reward
+        legs, features = setting.legs, setting.features
+        if self.paths is not None:
+            legs, features = self.paths.legs(legs), self.paths.features
+        self.legs, self.features = legs, features
         # A leg in which nothing moves is skipped; the kernel still wants an array in its place.
         whole = legs.before if legs.before is not None else legs.after
         self._arguments = (
@@ -269,21 +293,30 @@ class Simulation:
     def part(self, rows: slice) -> Simulation:
         """A simulation over the same memory, of these portfolios only."""
         view = object.__new__(Simulation)
-        view.setting = self.setting
+        view.setting, view.paths = self.setting, self.paths
+        view.blocks = self.blocks[rows]
         view._attach(_rows_of(self.state, rows), _rows_of(self.last, rows))
         return view
 
-    def draw_start(self, rng: np.random.Generator) -> int:
-        """The decision row at which an episode starts."""
-        setting = self.setting
-        if not setting.random_start:
-            return setting.first
-        return int(rng.integers(setting.first, setting.last_start + 1))
+    def restart(self, index: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> None:
+        """Puts these portfolios into cash of value 1 at the start of an episode.
 
-    def restart(self, index: int | NDArray[np.int64], row: int | NDArray[np.int64]) -> None:
-        """Puts these portfolios into cash of value 1 at the given rows."""
+        Args:
+            index: which portfolios. rngs: one for each of them; draws the row of the start, or the
+                seed of a fresh path.
+        """
         state, setting = self.state, self.setting
         length = setting.episode_length
+        if self.paths is not None:
+            blocks = self.blocks[index]
+            seeds = np.array([rng.integers(0, 2**63, dtype=np.uint64) for rng in rngs], np.uint64)
+            self.paths.refill(blocks, seeds)
+            row = blocks * self.paths.paths.n_rows + setting.first
+        elif setting.random_start:
+            high = setting.last_start + 1
+            row = np.array([rng.integers(setting.first, high) for rng in rngs], np.int64)
+        else:
+            row = np.full(len(index), setting.first)
         state.row[index] = row
         state.end[index] = setting.last if length is None else row + length
         state.weights[index] = 0.0
@@ -292,6 +325,10 @@ class Simulation:
         state.peak[index] = 1.0
         state.return_mean[index] = 0.0
         state.return_square[index] = setting.reward.sharpe_volatility**2
+
+    def panel_row(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row within its path, or of the panel, from a row as the kernels count them."""
+        return row if self.paths is None else row % self.paths.paths.n_rows
 
     def step(self, actions: Float) -> None:
         """Moves all portfolios by one row; `self.last` holds what happened.
@@ -309,7 +346,7 @@ class Simulation:
         setting = self.setting
         flat_nb(
             self.state.row,
-            setting.features,
+            self.features,
             setting.window,
             self.state.weights,
             setting.space_highest,

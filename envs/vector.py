@@ -126,17 +126,18 @@ class PortfolioVectorEnv(VectorEnv):
         if out is not None:
             self.simulation.write_flat(out)
         return self._observation(out), {
-            "t": self.simulation.state.row.copy(),
+            "t": self.simulation.panel_row(self.simulation.state.row).copy(),
             "value": self.simulation.state.value.copy(),
         }
 
     def _restart(self, simulation: Simulation, index: np.ndarray, offset: int) -> None:
-        rows = np.array([simulation.draw_start(self._rngs[offset + i]) for i in index], np.int64)
-        simulation.restart(index, rows)
+        simulation.restart(index, [self._rngs[offset + i] for i in index])
 
     def state_dict(self) -> dict[str, Any]:
         """All that moves, as arrays and JSON-able random states; see `load_state_dict`."""
         arrays = {key: value.copy() for key, value in self.simulation.state.__dict__.items()}
+        if self.simulation.paths is not None:
+            arrays["path_seed"] = self.simulation.paths.seeds.astype(np.int64)
         return {"arrays": arrays, "rngs": [rng.bit_generator.state for rng in self._rngs]}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -146,7 +147,12 @@ class PortfolioVectorEnv(VectorEnv):
             InputError: if it was taken with another number of portfolios or assets.
         """
         state = self.simulation.state.__dict__
-        for key, value in saved["arrays"].items():
+        arrays = dict(saved["arrays"])
+        if self.simulation.paths is not None:
+            # The paths themselves are not saved: their seeds make them again.
+            seeds = arrays.pop("path_seed").astype(np.uint64)
+            self.simulation.paths.refill(np.arange(self.num_envs), seeds)
+        for key, value in arrays.items():
             if state[key].shape != value.shape:
                 raise InputError(
                     f"saved env state {key} is {value.shape}, this env has {state[key].shape}"
@@ -182,7 +188,7 @@ class PortfolioVectorEnv(VectorEnv):
         last = self.simulation.last
         seen: Callable[[np.ndarray], np.ndarray] = np.copy if self.copy else np.asarray
         info: dict[str, Any] = {
-            "t": seen(last.row),
+            "t": self.simulation.panel_row(seen(last.row)),
             "value": seen(last.value),
             "weights": seen(last.target),
             "gross_return": seen(last.gross_return),
@@ -225,7 +231,7 @@ class PortfolioVectorEnv(VectorEnv):
 
     def _final(self, part: Simulation, index: np.ndarray) -> Any:
         """The last observations of the episodes that have just ended."""
-        ended = Simulation(self.setting, len(index))
+        ended = Simulation(self.setting, len(index), part.paths)
         for key, value in part.state.__dict__.items():
             getattr(ended.state, key)[...] = value[index]
         if self._flat:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ class MarketData:
         periods_per_year: rows a year >= 0.01, for annualisation.
         name: of the source, for reports.
         notes: limits of the data in plain words; every report prints them.
+        observed: `[T, A, F]` float32 within +-10, what a simulated market shows of its state at
+            each row (`features=observed`), or None; `observed_names` are its F names.
+        process: what the panel is one path of (`envs.market.processes`), or None: with it, an
+            environment can run every episode on a fresh path. Not part of the fingerprint.
 
     Raises:
         InputError: naming the date, symbol and remedy, if any of the above does not hold.
@@ -57,6 +62,9 @@ class MarketData:
     periods_per_year: float = 252.0
     name: str = "market"
     notes: tuple[str, ...] = field(default=())
+    observed: NDArray[np.float32] | None = None
+    observed_names: tuple[str, ...] = ()
+    process: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731  (frozen)
@@ -88,6 +96,12 @@ class MarketData:
         put("cash_rate", self._array("cash_rate", cash, shape[:1]))
         if self.benchmark is not None:
             put("benchmark", self._array("benchmark", self.benchmark, shape[:1]))
+        if self.observed is not None:
+            observed = np.array(self.observed, dtype=np.float32, order="C")
+            wanted = (*shape, len(self.observed_names))
+            if observed.shape != wanted:
+                raise InputError(f"{self.name}: observed must be {wanted}, got {observed.shape}")
+            put("observed", observed)
         self._validate()
         for value in self.__dict__.values():
             if isinstance(value, np.ndarray):
@@ -233,6 +247,8 @@ class MarketData:
             digest.update(key.encode())
             if value is not None:
                 digest.update(np.ascontiguousarray(value).tobytes())
+        if self.observed is not None:
+            digest.update(self.observed.tobytes())
         return digest.hexdigest()
 
     def rows(self, start: int, stop: int) -> MarketData:
@@ -292,6 +308,8 @@ class MarketData:
         cut = {
             key: value[:, column]
             for key, value in self.__dict__.items()
-            if isinstance(value, np.ndarray) and value.ndim == 2
+            if isinstance(value, np.ndarray) and value.ndim >= 2
         }
-        return replace(self, symbols=symbols, **cut)  # type: ignore[arg-type]
+        # A process of more assets is not that of this panel.
+        process = self.process if len(symbols) == self.n_assets else None
+        return replace(self, symbols=symbols, process=process, **cut)  # type: ignore[arg-type]

@@ -3,9 +3,11 @@
 from envs.features.build import build_features
 from envs.features.catalogue import DEFAULT, GROUPS, catalogue
 from envs.features.causality import first_leak
+from envs.features.observed import observed_features
 from envs.features.panel import FeaturePanel
 from envs.features.scalers import (
     MinMaxScaler,
+    NoScaler,
     RobustScaler,
     RollingScaler,
     Scaler,
@@ -18,6 +20,7 @@ __all__ = [
     "GROUPS",
     "FeaturePanel",
     "MinMaxScaler",
+    "NoScaler",
     "RobustScaler",
     "RollingScaler",
     "Scaler",
@@ -25,5 +28,6 @@ __all__ = [
     "build_features",
     "catalogue",
     "first_leak",
+    "observed_features",
     "scaler_from_dict",
 ]

@@ -228,6 +228,32 @@ def rolling_score_nb(values, window, smallest, clip, out):
             out[t, c] = min(max(score, -clip), clip)
 
 
+class NoScaler:
+    """Leaves features as they are, but for the clip: for those that are near 1 by construction."""
+
+    kind: ClassVar[str] = "none"
+
+    def __init__(self, clip: float = 10.0) -> None:
+        self.clip = _check_clip(clip)
+
+    def fit(self, panel: FeaturePanel, start: int, stop: int) -> NoScaler:
+        """Does nothing."""
+        return self
+
+    def transform(self, panel: FeaturePanel) -> FeaturePanel:
+        """The panel, clipped, with 0 for what is missing."""
+        values = np.nan_to_num(np.clip(panel.values, -self.clip, self.clip), nan=0.0)
+        return FeaturePanel(values, panel.names, panel.groups, panel.warmup)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings."""
+        return {"kind": self.kind, "clip": self.clip}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> NoScaler:
+        return cls(clip=state["clip"])
+
+
 class RollingScaler:
     """Score of each value within the last `window` rows of its own asset; nothing is fitted.
 
@@ -285,7 +311,7 @@ def scaler_from_dict(state: dict[str, Any]) -> Scaler:
     """
     makers: dict[str, Callable[[dict[str, Any]], Scaler]] = {
         each.kind: each.from_dict
-        for each in (StandardScaler, RobustScaler, MinMaxScaler, RollingScaler)
+        for each in (StandardScaler, RobustScaler, MinMaxScaler, RollingScaler, NoScaler)
     }
     if state.get("kind") not in makers:
         raise InputError(f"scaler: unknown kind {state.get('kind')!r}; one of {sorted(makers)}")

@@ -1,0 +1,25 @@
+"""What a simulated market shows of its own state, as features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from envs.features.panel import FeaturePanel
+
+
+def observed_features(market: MarketData) -> FeaturePanel:
+    """`market.observed` as a panel; known at each row, without warm-up, in units near 1.
+
+    Raises:
+        InputError: if the market shows nothing, since it is not a simulated one.
+    """
+    if market.observed is None:
+        raise InputError(
+            f"features=observed is for simulated markets (data=simulated/...), and {market.name} "
+            "is not one; choose another option of features"
+        )
+    names = market.observed_names
+    groups = {"observed": slice(0, len(names))} if names else {}
+    return FeaturePanel(np.array(market.observed), names, groups, warmup=0)
