@@ -27,8 +27,10 @@ class Agent:
     Attributes:
         total_steps: environment steps of training, all portfolios together.
         num_envs: portfolios stepped at once.
-        evaluations: how often, evenly spaced, the policy is scored on the validation window; the
-            best one is kept. A checkpoint is written as often.
+        evaluations: how often, evenly spaced, the policy is scored on the validation window. A
+            checkpoint is written as often.
+        keep: `best`, the policy that scored best on validation, or `last`, where one window of
+            validation is noisier than the differences between policies.
         network: widths of the hidden layers, of actor and critic each.
         activation: `tanh` or `relu`.
         learning_rate, gamma: step size of Adam; discount per step.
@@ -41,6 +43,7 @@ class Agent:
     total_steps: int
     num_envs: int
     evaluations: int = 20
+    keep: str = "best"
     network: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     learning_rate: float = 3e-4
@@ -54,6 +57,8 @@ class Agent:
             raise InputError(
                 f"unknown agent.activation {self.activation!r}; known: {', '.join(ACTIVATIONS)}"
             )
+        if self.keep not in ("best", "last"):
+            raise InputError(f"unknown agent.keep {self.keep!r}; known: best, last")
         for key in ("total_steps", "num_envs", "evaluations", "env_threads", "torch_threads"):
             self._check(key, 1, math.inf)
         self._check("learning_rate", 1e-12, math.inf)

@@ -262,7 +262,11 @@ class _Rounds(BaseCallback):
         score = float(judged.reward.mean())
         env = self.model.env
         assert isinstance(env, SB3VecEnv)
-        if not self.curve["validation"] or score > max(self.curve["validation"]):
+        if (
+            self.agent.keep == "last"
+            or not self.curve["validation"]
+            or score > max(self.curve["validation"])
+        ):
             self.best, self.best_step = copy.deepcopy(dict(parameters)), step
         self.curve["steps"].append(step)
         self.curve["train_reward"].append(env.take_mean_reward())

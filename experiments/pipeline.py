@@ -13,14 +13,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from agents.baselines import make_baseline
+from agents.policy import Policy
 from agents.rollout import Trajectory, index_trajectory, rollout
 from envs.data.market_data import MarketData
 from envs.errors import InputError
+from envs.features import NoScaler, Scaler
 from envs.features.panel import FeaturePanel
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
 from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.holdout import Holdout
+from experiments.evaluation.known_answer import KnownAnswer
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
 from experiments.progress import Progress
@@ -66,7 +69,7 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     try:
         if cfg.agent is not None:
             name, runs, curves, objective = run_agent(
-                cfg, market, features, splits, folder, tracker
+                cfg, market, features, splits, scaler, folder, tracker
             )
             agents, trajectories = [name], {name: runs, **trajectories}
             write_json(folder / "agents" / name / "scaler.json", scaler.to_dict())
@@ -136,7 +139,25 @@ def make_window(
         stop=stop + 1,
         reward=build(cfg, "reward"),
         cost=build(cfg, "cost"),
-        **changes,
+        **{"fresh_paths": False, **changes},
+    )
+
+
+def make_paths(
+    cfg: DictConfig, market: MarketData, features: FeaturePanel, scaler: Scaler, length: int
+) -> Setting:
+    """A simulated market on which every episode of this length runs on a fresh path."""
+    builder = build(cfg, "features.build")
+    # What a process shows of itself needs no scaler, and is written without a panel of prices.
+    shown = isinstance(scaler, NoScaler) and features.names == market.observed_names
+    return build(cfg, "env")(
+        market=market,
+        features=features,
+        reward=build(cfg, "reward"),
+        cost=build(cfg, "cost"),
+        fresh_paths=True,
+        features_of=None if shown else lambda path: scaler.transform(builder(path)),
+        episode_length=length,
     )
 
 
@@ -169,6 +190,7 @@ def run_agent(
     market: MarketData,
     features: FeaturePanel,
     splits: Splits,
+    scaler: Scaler,
     folder: Path,
     tracker: Tracker,
 ) -> tuple[str, list[Trajectory], Curves, float]:
@@ -182,8 +204,13 @@ def run_agent(
     agent = build(cfg, "agent")
     window = splits.train[1] - splits.train[0]
     length = window if cfg.env.episode_length is None else min(cfg.env.episode_length, window)
-    training = make_window(
-        cfg, market, features, splits.train, random_start=True, episode_length=length
+    fresh = market.process is not None and cfg.env.fresh_paths
+    training = (
+        make_paths(cfg, market, features, scaler, length)
+        if fresh
+        else make_window(
+            cfg, market, features, splits.train, random_start=True, episode_length=length
+        )
     )
     validation, test = (
         make_window(cfg, market, features, rows, episode_length=None)
@@ -191,6 +218,7 @@ def run_agent(
     )
     seeds = agent_seeds(cfg)
     trajectories, curves, scores = [], {}, []
+    policies: dict[str, Policy] = {}
     label = f"{agent.name}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     with Progress(agent.trained_steps * len(seeds), label) as progress:
         for seed in seeds:
@@ -208,6 +236,11 @@ def run_agent(
             trajectories.append(rollout(trained.policy, env, seed=seed))
             curves[f"{agent.name}/{seed}"] = trained.curve
             scores.append(max(trained.curve["validation"]))
+            policies[str(seed)] = trained.policy
+    if cfg.known_answer is not None:
+        answer: KnownAnswer = build(cfg, "known_answer")
+        paths = make_paths(cfg, market, features, scaler, answer.n_steps)
+        write_json(folder / "known_answer.json", answer.judge(paths, policies))
     return agent.name, trajectories, curves, float(np.mean(scores))
 
 

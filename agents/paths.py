@@ -1,0 +1,54 @@
+"""Utility of a policy on many simulated paths at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.policy import Policy
+from envs.actions import make_action_map
+from envs.errors import InputError
+from envs.rewards import TERMS
+from envs.simulation import Setting
+from envs.vector import PortfolioVectorEnv
+
+Float = NDArray[np.float64]
+
+
+def utility_on_paths(
+    policy: Policy, setting: Setting, *, term: str, n_paths: int, seed: int
+) -> Float:
+    """Mean of a reward term per step, on each of `n_paths` fresh paths of one episode.
+
+    Path i is that of seed `seed + i` whoever decides, so that two policies are compared on the same
+    random numbers. A policy that is ruined keeps what it had then: nothing more is added.
+
+    Args:
+        policy: reads batches of `flat` observations; decides deterministically.
+        setting: of a simulated market with fresh paths.
+        term: name of the term, unweighted (see `envs.rewards`).
+
+    Raises:
+        InputError: if the setting has no fresh paths, or for an unknown term.
+    """
+    if setting.fresh is None or setting.episode_length is None:
+        raise InputError("utility_on_paths needs a setting with fresh_paths=True")
+    if term not in TERMS:
+        raise InputError(f"unknown utility {term!r}; known: {', '.join(TERMS)}")
+    if policy.action != setting.action_map.name:
+        action = make_action_map(policy.action, setting.market.n_assets)
+        setting = replace(setting, action_map=action)
+    envs = PortfolioVectorEnv.from_setting(setting, n_paths, copy=False)
+    total = np.zeros(n_paths)
+    alive = np.ones(n_paths, bool)
+    observation, _ = envs.reset(seed=seed)
+    state, start = None, np.ones(n_paths, bool)
+    for _ in range(setting.episode_length):
+        action, state = policy.predict(observation, state, start, deterministic=True)
+        start = np.zeros(n_paths, bool)
+        observation, _, terminated, _, info = envs.step(action)
+        total += np.where(alive, info["reward_terms"][term], 0.0)
+        alive &= ~terminated
+    return total / setting.episode_length

@@ -1,0 +1,83 @@
+"""How much of what can be earned a policy earns, where the best possible policy is known.
+
+    score = (utility of the policy - utility of equal weight)
+            / (utility of the optimum - utility of equal weight)
+
+1 is the optimum, 0 is equal weight, and a policy can be worse than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.paths import utility_on_paths
+from agents.policy import Policy
+from envs.errors import InputError
+from envs.simulation import Setting
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class KnownAnswer:
+    """What is asked of the agents of one simulated market.
+
+    Attributes:
+        utility: the reward term that is the utility: `log_return` or `mean_variance`.
+        n_paths: common random paths, of `n_steps` steps each, on which all policies are compared.
+        seed: of the first of these paths; training never draws from it.
+        optimum: settings of `envs.market.known_answers.optimum`.
+        level: of the intervals over paths.
+    """
+
+    utility: str = "log_return"
+    n_paths: int = 8192
+    n_steps: int = 252
+    seed: int = 900_000_000
+    optimum: Mapping[str, Any] = field(default_factory=dict)
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.n_paths < 2 or self.n_steps < 1:
+            raise InputError("known_answer.n_paths must be at least 2 and n_steps at least 1")
+
+    def judge(self, setting: Setting, policies: Mapping[str, Policy]) -> dict[str, Any]:
+        """Scores these policies on the market of the setting, which has fresh paths.
+
+        Returns:
+            JSON-able: `utility`, `n_paths`, `n_steps`, the utilities a year of `equal_weight` and
+            `optimum`, and for each policy its `utility`, `score` and the `interval` of the score
+            over paths.
+        """
+        from envs.market.known_answers import ConstantWeights, optimum
+        from envs.market.score import score
+
+        process = setting.market.process
+        per_year = process.periods_per_year
+
+        def on_paths(policy: Policy) -> Float:
+            return per_year * utility_on_paths(
+                policy, setting, term=self.utility, n_paths=self.n_paths, seed=self.seed
+            )
+
+        n_assets = process.n_assets
+        equal = on_paths(ConstantWeights(np.append(np.full(n_assets, 1.0 / n_assets), 0.0)))
+        best = on_paths(optimum(process, action=setting.action_map.name, **self.optimum))
+        scores = {}
+        for name, policy in policies.items():
+            mine = on_paths(policy)
+            result = score(mine, equal, best, level=self.level)
+            scores[name] = {"utility": float(mine.mean()), **result}
+        return {
+            "utility": self.utility,
+            "n_paths": self.n_paths,
+            "n_steps": self.n_steps,
+            "equal_weight": float(equal.mean()),
+            "optimum": float(best.mean()),
+            "policies": scores,
+        }
