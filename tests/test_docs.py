@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envs.data import file
-from experiments import compare, reproduce, show
+from experiments import compare, reachability, reproduce, show
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
 from tests.trajectories import simulate
@@ -79,6 +79,8 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         (tmp_path / PLACEHOLDER).mkdir()
         (tmp_path / PLACEHOLDER / "config.yaml").write_text("name: begun\n")
         checked(arguments)
+    elif module == "experiments.reachability":
+        reachability.command_line().parse_args(arguments)
     else:
         program = {p.__name__: p for p in (compare, reproduce, show)}[module]
         # argparse would raise SystemExit; here only the folder is missing.
