@@ -175,22 +175,3 @@ def test_legs_refuse_what_they_cannot_do():
         make_legs(small_market(), "next_open")
     with pytest.raises(InputError, match="unknown execution"):
         make_legs(small_market(), "tomorrow")
-    tradable = np.array([[True, True], [True, False], [True, True]])
-    with pytest.raises(InputError, match="B is not tradable on 2020-01-02"):
-        make_legs(small_market(tradable=tradable), "next_close")
-
-
-def test_gaps_are_explained_with_the_ways_out():
-    close = np.full((6, 3), 10.0)
-    tradable = np.ones((6, 3), bool)
-    tradable[:3, 1] = False  # listed late
-    dates = np.arange("2020-01-01", "2020-01-07", dtype="datetime64[D]")
-    market = MarketData(dates, ("A", "B", "C"), close, tradable=tradable)
-    with pytest.raises(InputError, match=r"B is not tradable on 2020-01-01.*leave out the 1 with"):
-        make_legs(market, "next_close")
-    with pytest.raises(InputError, match=r"begin with data\.start=2020-01-04"):
-        make_legs(market, "next_close")
-    assert make_legs(market.rows(3, 6), "next_close").before.shape == (2, 4)
-    tradable[5] = False  # all end: no date helps, no symbol remains
-    with pytest.raises(InputError, match="choose symbols and dates"):
-        make_legs(MarketData(dates, ("A", "B", "C"), close, tradable=tradable), "next_close")

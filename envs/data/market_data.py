@@ -33,6 +33,11 @@ class MarketData:
         volume: `[T, A]` >= 0 (shares, contracts or currency, as `notes` says), or None.
         tradable: `[T, A]` bool; false before listing, in a halt and after delisting. Default: where
             `close` is finite.
+        delisting_value: `[T, A]` >= 0, NaN but where an asset is delisted: on the first row of
+            which it is known that it will not trade again, the share of its last close that its
+            holders are paid. May be given as one number or one for each asset (NaN: it is not
+            delisted, whatever the end of its prices): then the row after its last tradable one.
+            Default: 1. None where all cells are tradable.
         cash_rate: `[T]` simple return of cash over (t-1, t], fixed at t-1; row 0 is not used.
         benchmark: `[T]` level of a benchmark index > 0, or None.
         benchmark_name: what `benchmark` is.
@@ -65,6 +70,7 @@ class MarketData:
     observed: NDArray[np.float32] | None = None
     observed_names: tuple[str, ...] = ()
     process: Any = field(default=None, repr=False)
+    delisting_value: Float | None = None
 
     def __post_init__(self) -> None:
         put = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731  (frozen)
@@ -92,6 +98,7 @@ class MarketData:
         if not np.isin(tradable, (False, True)).all():
             raise InputError(f"{self.name}: tradable must hold true and false only")
         put("tradable", tradable.astype(bool))
+        put("delisting_value", self._delistings(self.delisting_value))
         cash = np.zeros(shape[0]) if self.cash_rate is None else self.cash_rate
         put("cash_rate", self._array("cash_rate", cash, shape[:1]))
         if self.benchmark is not None:
@@ -121,6 +128,49 @@ class MarketData:
         except (TypeError, ValueError):
             pass
         raise InputError(f"{self.name}: {key} must be an array of numbers")
+
+    def _delistings(self, value: object) -> Float | None:
+        """`[T, A]` from whatever was given; None where all cells are tradable."""
+        whole = bool(self.tradable.all())
+        if whole and value is None:
+            return None
+        given = self._numbers("delisting_value", 1.0 if value is None else value)
+        shape = self.tradable.shape
+        if given.shape not in ((), shape[1:], shape):
+            raise InputError(
+                f"{self.name}: delisting_value must be one number or {shape[1]} of them, one for "
+                f"each symbol, got shape {given.shape}"
+            )
+        if (np.isinf(given) | (given < 0)).any():
+            raise InputError(
+                f"{self.name}: delisting_value must be 0 or more, the share of the last close that "
+                f"is paid, got {given[np.isinf(given) | (given < 0)][0]:g}"
+            )
+        if given.ndim < 2:
+            stop = shape[0] - np.argmax(self.tradable[::-1], axis=0)
+            left = np.flatnonzero(self.tradable.any(axis=0) & (stop < shape[0]))
+            rows = np.full(shape, np.nan)
+            rows[stop[left], left] = np.broadcast_to(given, shape[1:])[left]
+            given = rows
+        settled = np.isfinite(given)
+        gone = np.logical_or.accumulate(settled, axis=0)
+        wrong = gone & self.tradable
+        wrong[1:] |= gone[:-1] & settled[1:]
+        if wrong.any():
+            raise InputError(
+                f"{self.name}: tradable or delisted again after its delisting, at "
+                f"{self._cell(wrong)}; one that lists anew is another symbol"
+            )
+        return None if whole else given
+
+    @property
+    def declared_delistings(self) -> Float | None:
+        """`delisting_value` where it says more than the end of the prices does, else None."""
+        usual = self._delistings(None)
+        if usual is None or self.delisting_value is None:
+            return None
+        same = np.array_equal(self.delisting_value, usual, equal_nan=True)
+        return None if same else self.delisting_value
 
     # ------------------------------------------------------------------ validation
     def _cell(self, where: NDArray[np.bool_]) -> str:
@@ -249,6 +299,9 @@ class MarketData:
                 digest.update(np.ascontiguousarray(value).tobytes())
         if self.observed is not None:
             digest.update(self.observed.tobytes())
+        declared = self.declared_delistings
+        if declared is not None:
+            digest.update(declared.tobytes())
         return digest.hexdigest()
 
     def rows(self, start: int, stop: int) -> MarketData:
