@@ -45,7 +45,8 @@ class PortfolioEnv(gym.Env):
     `flat`: `Box` float32 of `window * A * F + A + 1` numbers: the features of the last `window`
     rows, oldest first, each row asset by asset, then the weights held before the trade (cash last).
     `indexed`: `Dict(t, weights)`, the row of the decision and the weights, for whoever holds the
-    panel.
+    panel. Where some cells of the panel are not tradable, F counts one feature more, the last of
+    each asset: 1 tradable, 0 not; `indexed` has `tradable` `[A]`.
 
     ## Reward
     `reward.scale` times the weighted sum of named terms (see `envs.rewards`); each is in
@@ -176,9 +177,7 @@ class PortfolioEnv(gym.Env):
             out = np.empty((1, *self.observation_space.shape), np.float32)  # type: ignore[misc]
             simulation.write_flat(out)
             return out[0]
-        highest = self.setting.space_highest
-        weights = np.clip(simulation.state.weights[0], -highest, highest)
-        return {"t": simulation.state.row.copy(), "weights": weights}
+        return {key: part[0] for key, part in simulation.indexed().items()}
 
     def render(self) -> Any:
         """`[height, width, 3]` uint8 picture of wealth and weights so far, if asked for."""

@@ -22,7 +22,7 @@ from envs.market.costs import ProportionalCost
 from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
 from envs.market.kernel import flat_nb, step_nb
 from envs.market.legs import Legs, make_legs
-from envs.observations import BOUND, OBSERVATIONS, observation_space
+from envs.observations import BOUND, OBSERVATIONS, feature_rows, observation_space
 from envs.rewards import TERMS, Reward
 
 Float = NDArray[np.float64]
@@ -48,6 +48,7 @@ class Setting:
     random_start: bool
     ruin: float
     fresh: FreshPaths | None = None
+    mask: NDArray[np.float32] | None = None  # [T, A] 1 where tradable; None where all cells are
 
     @property
     def last_start(self) -> int:
@@ -92,7 +93,7 @@ def make_setting(
         raise InputError(f"window must be at least 1 row, got {window}")
     if not 0 <= ruin < 1:
         raise InputError(f"ruin must be a fraction of the starting value in [0, 1), got {ruin}")
-    values = _feature_rows(market, features)
+    values, mask = feature_rows(market, features)
     warmup = features.warmup if features is not None else 0
     needed = warmup + window - 1
     first = needed if start is None else int(start)
@@ -126,6 +127,14 @@ def make_setting(
             f"episode_length={episode_length} does not fit: rows {first} to {stop} hold episodes "
             f"of 1 to {stop - 1 - first} steps"
         )
+    idle = ~market.tradable[first:stop].any(axis=1)
+    if idle.any():
+        day = np.datetime_as_string(market.dates[first + int(idle.argmax())], unit="D")
+        raise InputError(
+            f"{market.name}: nothing is tradable on {day}, {int(idle.sum())} such row(s) between "
+            f"{first} and {stop}; begin later or end earlier (data.start, data.end), leave those "
+            "days out of the data, or add symbols that trade then"
+        )
     if values[first - window + 1 : stop].size:
         used = values[first - window + 1 : stop]
         # min and max also find NaN, without a temporary of the size of the panel.
@@ -146,7 +155,7 @@ def make_setting(
     return Setting(
         market=market,
         features=values,
-        n_features=0 if features is None else features.n_features,
+        n_features=values.shape[1] // market.n_assets,
         legs=make_legs(market, execution),
         first=first,
         last=stop - 1,
@@ -160,18 +169,8 @@ def make_setting(
         random_start=random_start,
         ruin=ruin,
         fresh=fresh,
+        mask=mask,
     )
-
-
-def _feature_rows(market: MarketData, features: FeaturePanel | None) -> NDArray[np.float32]:
-    if features is None:
-        return np.zeros((market.n_rows, 0), np.float32)
-    if features.values.shape[:2] != market.close.shape:
-        raise InputError(
-            f"features are for {features.values.shape[:2]} rows and assets, the market has "
-            f"{market.close.shape}; build them from the same panel"
-        )
-    return np.ascontiguousarray(features.values).reshape(market.n_rows, -1)
 
 
 @dataclass(eq=False)
@@ -353,6 +352,18 @@ class Simulation:
             out,
         )
 
+    def indexed(self) -> dict[str, NDArray]:
+        """The `indexed` observations of all portfolios, the first axis of every part."""
+        setting, state = self.setting, self.state
+        highest = setting.space_highest
+        parts: dict[str, NDArray] = {
+            "t": state.row[:, None].copy(),
+            "weights": np.clip(state.weights, -highest, highest),
+        }
+        if setting.mask is not None:
+            parts["tradable"] = setting.mask[state.row]
+        return parts
+
     def space(self) -> spaces.Space:
         """The observation space of one portfolio."""
         setting, market = self.setting, self.setting.market
@@ -363,4 +374,5 @@ class Simulation:
             setting.n_features,
             setting.window,
             setting.space_highest,
+            setting.mask is not None,
         )

@@ -238,10 +238,8 @@ class PortfolioVectorEnv(VectorEnv):
             out = np.empty((len(index), *self.single_observation_space.shape), np.float32)  # type: ignore[misc]
             ended.write_flat(out)
             return out
-        return [
-            {"t": np.array([row]), "weights": weights}
-            for row, weights in zip(ended.state.row, self._clipped(ended), strict=True)
-        ]
+        parts = ended.indexed()
+        return [{key: part[i] for key, part in parts.items()} for i in range(len(index))]
 
     def _next_buffer(self) -> np.ndarray | None:
         if not self._flat:
@@ -254,14 +252,7 @@ class PortfolioVectorEnv(VectorEnv):
     def _observation(self, out: np.ndarray | None) -> Any:
         if out is not None:
             return out
-        return {
-            "t": self.simulation.state.row[:, None].copy(),
-            "weights": self._clipped(self.simulation),
-        }
-
-    def _clipped(self, simulation: Simulation) -> np.ndarray:
-        highest = self.setting.space_highest
-        return np.clip(simulation.state.weights, -highest, highest)
+        return self.simulation.indexed()
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the threads."""
