@@ -1,0 +1,1 @@
+"""Solutions of portfolio problems: pure functions on arrays that know no process and no policy."""
