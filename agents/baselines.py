@@ -1,6 +1,12 @@
 """Baselines: plain policies that every learned agent has to beat.
 
 They read `indexed` observations and look only at closes up to the row that the observation names.
+
+Where assets list, halt and delist, all choose among those that are tradable at the close of the
+decision; those that need past prices, among those of them that were listed on the first row of what
+they look back on (in a halt a price stands still). What they hold of a halted asset stays as it is,
+and the weights that they name share out the rest. What a delisting pays stays in cash until the
+next rebalance, with `buy_and_hold` for ever.
 """
 
 from __future__ import annotations
@@ -13,20 +19,22 @@ from numpy.typing import NDArray
 from envs.actions import Simplex, Trade
 from envs.data.market_data import MarketData
 from envs.errors import InputError
+from envs.market.legs import standing_prices
 
 Float = NDArray[np.float64]
 
 
 class EqualWeight:
-    """1/N in every asset, restored at every step (DeMiguel, Garlappi and Uppal 2009)."""
+    """1/N in every asset that is tradable, restored at every step (DeMiguel, Garlappi and Uppal
+    2009)."""
 
     name = "equal_weight"
     observation = "indexed"
     action = "simplex"
 
     def __init__(self, market: MarketData) -> None:
-        weights = np.append(np.full(market.n_assets, 1.0 / market.n_assets), 0.0)
-        self._action = Simplex(market.n_assets).inverse(weights)
+        self._tradable = market.tradable
+        self._simplex = Simplex(market.n_assets)
 
     def predict(
         self,
@@ -35,7 +43,9 @@ class EqualWeight:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        return self._action, state
+        can = self._tradable[int(observation["t"][0])]
+        weights = np.append(can / max(can.sum(), 1), 0.0)
+        return self._simplex.inverse(weights), state
 
 
 class Rebalanced:
@@ -54,11 +64,13 @@ class Rebalanced:
         self.market = market
         self.history = history
         self.every = every
+        _, self._closes, _ = standing_prices(market)
         self._orders = Trade(market.n_assets)
         self._hold = np.zeros(market.n_assets)
 
     def target(self, closes: Float) -> Float:
-        """Weights `[A]` that sum to 1, from closes `[history, A]`, oldest first."""
+        """Weights `[A]` that sum to 1, from closes `[history, A]`, oldest first, of A assets that
+        have all of them."""
         raise NotImplementedError
 
     def predict(
@@ -68,7 +80,9 @@ class Rebalanced:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """`state` counts the steps since the episode began."""
+        """`state` counts the steps since the episode began, or since there was no asset to choose:
+        then nothing is done, and the next step is tried.
+        """
         step = 0 if state is None or (episode_start is not None and episode_start[0]) else state
         if step % self.every:
             return self._hold, step + 1
@@ -80,9 +94,18 @@ class Rebalanced:
                 f"has {t + 1}; use more data, shorten its history, or leave it out with "
                 f"evaluation.baselines.{self.name}=null"
             )
-        assets = self.target(self.market.close[first : t + 1])
+        closes, can = self._closes[first : t + 1], self.market.tradable[t]
+        usable = can & ~np.isnan(closes[0])
+        if not usable.any():
+            return self._hold, 0
         held = np.asarray(observation["weights"], np.float64)
-        return self._orders.inverse(np.append(assets, 0.0), held), step + 1
+        weights = np.append(np.where(can, 0.0, held[:-1]), 0.0)
+        free = 1.0 - weights.sum()
+        if usable.all():
+            weights[:-1] = self.target(closes)
+        else:
+            weights[:-1][usable] = self.target(closes[:, usable]) * free
+        return self._orders.inverse(weights, held), step + 1
 
 
 class BuyAndHold(Rebalanced):

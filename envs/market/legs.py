@@ -69,7 +69,7 @@ def make_legs(market: MarketData, execution: str) -> Legs:
     opens, close = market.open, market.close
     listed = settles = None
     if market.delisting_value is not None:
-        opens, close, listed = _standing(market)
+        opens, close, listed = standing_prices(market)
         settles = np.isfinite(market.delisting_value[1:])
 
     def growth(start: Float, end: Float, settling: bool) -> Float:
@@ -113,16 +113,18 @@ def make_legs(market: MarketData, execution: str) -> Legs:
     )
 
 
-def _standing(market: MarketData) -> tuple[Float | None, Float, Bool]:
+def standing_prices(market: MarketData) -> tuple[Float | None, Float, Bool]:
     """`(open, close, listed)`, each `[T, A]`: prices that stand still where nothing trades, NaN
-    before the listing; an asset is listed from its first tradable row until it settles."""
+    before the listing; an asset is listed from its first tradable row until it settles. Row t reads
+    rows 0..t only."""
     can = market.tradable
+    if market.delisting_value is None:
+        return market.open, market.close, can
     source = np.maximum.accumulate(np.where(can, np.arange(len(can))[:, None], -1), axis=0)
     known = source >= 0
     close = np.take_along_axis(market.close, np.maximum(source, 0), axis=0)
     close[~known] = np.nan
     opens = None if market.open is None else np.where(can, market.open, close)
-    assert market.delisting_value is not None
     gone = np.logical_or.accumulate(np.isfinite(market.delisting_value), axis=0)
     return opens, close, known & ~gone
 
