@@ -36,7 +36,7 @@ def write_tensors(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
     # differ in their bytes.
     record = json.dumps({"facts": facts, "sha256": _digest(tensors)})
     data = save(
-        {key: value.detach().contiguous() for key, value in tensors.items()},
+        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
         metadata={"record": record},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _digest(tensors: Tensors) -> str:
     digest = hashlib.sha256()
     for key in sorted(tensors):
         digest.update(key.encode())
-        digest.update(np.ascontiguousarray(tensors[key].detach().numpy()).data)
+        digest.update(np.ascontiguousarray(tensors[key].detach().cpu().numpy()).data)
     return digest.hexdigest()
 
 
@@ -82,6 +82,21 @@ def _optimisers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
     if isinstance(model, OffPolicyAlgorithm):
         return {"actor": policy.actor.optimizer, "critic": policy.critic.optimizer}
     return {"policy": policy.optimizer}
+
+
+def _named(name: str, value: Any) -> dict[str, np.ndarray]:
+    """One array, or the arrays of a dict of observations, under names of their own."""
+    if isinstance(value, dict):
+        return {f"{name}/{key}": np.asarray(array) for key, array in value.items()}
+    return {name: np.asarray(value)}
+
+
+def _arrays(name: str, tensors: Tensors) -> dict[str, np.ndarray]:
+    """What `_named` named: by key, or under "" where it was one array."""
+    if name in tensors:
+        return {"": tensors[name].numpy()}
+    start = f"{name}/"
+    return {k[len(start) :]: v.numpy() for k, v in tensors.items() if k.startswith(start)}
 
 
 def save_checkpoint(
@@ -103,7 +118,7 @@ def save_checkpoint(
             tensors |= {f"optimiser/{name}/{index}/{k}": v for k, v in moments.items()}
     saved = env.state_dict()
     arrays = {f"env/{k}": v for k, v in saved["arrays"].items()}
-    arrays["last/obs"] = np.asarray(model._last_obs)
+    arrays |= _named("last/obs", model._last_obs)
     arrays["last/starts"] = np.asarray(model._last_episode_starts)
     # Stable-Baselines3 draws batches and noise from the global generator of NumPy.
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
@@ -120,10 +135,14 @@ def save_checkpoint(
     replay = getattr(model, "replay_buffer", None)
     if replay is not None:
         filled = replay.buffer_size if replay.full else replay.pos
-        arrays |= {f"replay/{key}": getattr(replay, key)[:filled] for key in REPLAY}
+        for key in REPLAY:
+            kept = _named(f"replay/{key}", getattr(replay, key))
+            arrays |= {name: array[:filled] for name, array in kept.items()}
         facts["replay"] = {"pos": replay.pos, "full": replay.full}
     tensors |= {key: torch.from_numpy(np.ascontiguousarray(a)) for key, a in arrays.items()}
     tensors["random/torch"] = torch.get_rng_state()
+    if model.device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(model.device)
     write_tensors(path, tensors, facts)
 
 
@@ -157,14 +176,17 @@ def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], T
         optimiser.load_state_dict({"state": moments, "param_groups": groups})
     arrays = {key: value.numpy() for key, value in part("env").items()}
     env.load_state_dict({"arrays": arrays, "rngs": facts["env_rngs"]})
-    model._last_obs = tensors["last/obs"].numpy()
+    last = _arrays("last/obs", tensors)
+    model._last_obs = last.get("", last)
     model._last_episode_starts = tensors["last/starts"].numpy()
     for key, value in facts["counters"].items():
         setattr(model, key, value)
     replay = getattr(model, "replay_buffer", None)
     if replay is not None:
-        for key, value in part("replay").items():
-            getattr(replay, key)[: len(value)] = value.numpy()
+        for key in REPLAY:
+            for name, saved in _arrays(f"replay/{key}", tensors).items():
+                whole = getattr(replay, key)
+                (whole[name] if name else whole)[: len(saved)] = saved
         replay.pos, replay.full = facts["replay"]["pos"], facts["replay"]["full"]
     model.ep_info_buffer = deque(facts["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
@@ -174,4 +196,6 @@ def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], T
     random.setstate((version, tuple(state), gauss))
     model.action_space.np_random.bit_generator.state = facts["action_space"]
     torch.set_rng_state(tensors["random/torch"])
+    if "random/cuda" in tensors and model.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random/cuda"], model.device)
     return facts["progress"], part("best")

@@ -90,6 +90,12 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
             f"policy {policy.name} reads {policy.observation!r} and answers {policy.action!r}; the "
             f"env offers {setting.observation!r} and {setting.action_map.name!r}"
         )
+    panel = getattr(policy, "panel", None)
+    if panel is not None and not _same(panel, setting.features):
+        raise InputError(
+            f"policy {policy.name} holds other features than the env: the rows of one mean nothing "
+            "in the other; policy.hold(env.setting.features) exchanges them"
+        )
     market = setting.market
     n = setting.last - setting.first if setting.episode_length is None else setting.episode_length
     columns = (
@@ -138,6 +144,12 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         periods_per_year=market.periods_per_year,
         ruined=terminated,
     )
+
+
+def _same(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether two panels are equal; those that share their memory are not read."""
+    alike = one.shape == two.shape and one.dtype == two.dtype
+    return alike and (one.ctypes.data == two.ctypes.data or np.array_equal(one, two))
 
 
 def index_trajectory(market: MarketData, first: int, stop: int) -> Trajectory:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from stable_baselines3 import DDPG as SB3DDPG
 from stable_baselines3 import PPO as SB3PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -13,8 +15,10 @@ from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
 
 from agents.sb3_env import SB3VecEnv
-from agents.sb3_policy import AssetScorerPolicy
+from agents.sb3_policy import AssetScorerPolicy, WindowExtractor
 from envs.errors import InputError
+from envs.simulation import Setting
+from networks.window_gather import WindowGather
 
 ARCHITECTURES = ("mlp", "assets")
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -37,6 +41,7 @@ class Agent:
         env_threads: threads that step the market; the result does not depend on it.
         torch_threads: threads of the network. Two wait for each other at every small layer, which
             on a busy machine is far slower than one; and the bits of the result may depend on it.
+        device: where the network lives: `cpu`, `cuda` or `cuda:N`. The market stays on the CPU.
     """
 
     name: ClassVar[str]
@@ -50,9 +55,12 @@ class Agent:
     gamma: float = 0.99
     env_threads: int = 1
     torch_threads: int = 1
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", tuple(self.network))
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
+            raise InputError(f"agent.device must be cpu, cuda or cuda:N, got {self.device!r}")
         if self.activation not in ACTIVATIONS:
             raise InputError(
                 f"unknown agent.activation {self.activation!r}; known: {', '.join(ACTIVATIONS)}"
@@ -84,8 +92,31 @@ class Agent:
         """`total_steps`, rounded up to whole rounds as Stable-Baselines3 does."""
         return -(-self.total_steps // self.steps_per_round) * self.steps_per_round
 
-    def policy_kwargs(self) -> dict[str, Any]:
-        return {"net_arch": list(self.network), "activation_fn": ACTIVATIONS[self.activation]}
+    def policy_kwargs(self, setting: Setting) -> dict[str, Any]:
+        """What a policy of Stable-Baselines3 is made of, the panel included where it needs one."""
+        network = {"net_arch": list(self.network), "activation_fn": ACTIVATIONS[self.activation]}
+        if setting.observation == "flat":
+            return network
+        gather = WindowGather(setting.features, setting.window, setting.space_highest)
+        return network | {
+            "features_extractor_class": WindowExtractor,
+            # Moved before it is shared, or every network would move a panel of its own.
+            "features_extractor_kwargs": {"gather": gather.to(self.torch_device())},
+        }
+
+    def torch_device(self) -> torch.device:
+        """The device, if it is there.
+
+        Raises:
+            InputError: if it is not.
+        """
+        found = torch.cuda.device_count() if self.device != "cpu" else 0
+        if self.device != "cpu" and int(self.device.partition(":")[2] or 0) >= found:
+            raise InputError(
+                f"agent.device={self.device} is not there: PyTorch {torch.__version__} finds "
+                f"{found} CUDA device(s); use agent.device=cpu, or install a PyTorch for CUDA"
+            )
+        return torch.device(self.device)
 
     def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
         """A fresh, seeded model on this env."""
@@ -152,17 +183,19 @@ class PPO(Agent):
 
     def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
         rate = self.learning_rate
-        network = self.policy_kwargs()
+        setting = env.envs.setting
+        network = self.policy_kwargs(setting)
+        policy: Any = _policy(setting)
         if self.architecture == "assets":
-            setting = env.envs.setting
-            network = {
+            policy = AssetScorerPolicy
+            del network["net_arch"]
+            network |= {
                 "n_assets": setting.market.n_assets,
                 "window": setting.window,
                 "hidden": self.network,
-                "activation_fn": network["activation_fn"],
             }
         return SB3PPO(
-            "MlpPolicy" if self.architecture == "mlp" else AssetScorerPolicy,
+            policy,
             env,
             learning_rate=(lambda remaining: rate * remaining) if self.anneal else rate,
             n_steps=self.n_steps,
@@ -176,7 +209,7 @@ class PPO(Agent):
             max_grad_norm=self.max_grad_norm,
             policy_kwargs={**network, "log_std_init": self.log_std_init},
             seed=seed,
-            device="cpu",
+            device=self.torch_device(),
         )
 
 
@@ -217,7 +250,7 @@ class DDPG(Agent):
 
         n_actions = env.action_space.shape[0]  # type: ignore[index]
         return SB3DDPG(
-            "MlpPolicy",
+            _policy(env.envs.setting),
             env,
             learning_rate=self.learning_rate,
             buffer_size=self.buffer_size,
@@ -230,7 +263,12 @@ class DDPG(Agent):
             action_noise=NormalActionNoise(
                 np.zeros(n_actions), np.full(n_actions, self.action_noise)
             ),
-            policy_kwargs=self.policy_kwargs(),
+            policy_kwargs=self.policy_kwargs(env.envs.setting),
             seed=seed,
-            device="cpu",
+            device=self.torch_device(),
         )
+
+
+def _policy(setting: Setting) -> str:
+    """Stable-Baselines3's name for a network over one vector, or over what an extractor makes."""
+    return "MlpPolicy" if setting.observation == "flat" else "MultiInputPolicy"

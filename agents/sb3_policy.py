@@ -1,4 +1,5 @@
-"""`AssetScorer` as an actor-critic policy of Stable-Baselines3."""
+"""Networks of ours inside Stable-Baselines3: `AssetScorer` as an actor-critic policy, and
+`WindowGather` in front of any policy that learns from `indexed` observations."""
 
 from __future__ import annotations
 
@@ -6,10 +7,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from networks.asset_scorer import AssetScorer
+from networks.window_gather import WindowGather
+
+
+class WindowExtractor(BaseFeaturesExtractor):
+    """Makes `flat` observations of `indexed` ones before they reach a network.
+
+    Args:
+        observation_space: of the environment, `indexed`.
+        gather: holds the panel; actor, critic and their targets share it.
+    """
+
+    # The keys of `indexed`, in the order in which `flat` has them after the windows.
+    KEYS = ("weights", "tradable")
+
+    def __init__(self, observation_space: spaces.Dict, gather: WindowGather) -> None:
+        self._keys = [key for key in self.KEYS if key in observation_space.spaces]
+        n_others = sum(get_flattened_obs_dim(observation_space[key]) for key in self._keys)
+        super().__init__(observation_space, gather.size(n_others))
+        self.gather = gather
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        return self.gather(observations["t"], *(observations[key] for key in self._keys))
 
 
 class _ActorCritic(nn.Module):

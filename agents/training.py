@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
@@ -29,6 +30,7 @@ from envs.errors import InputError
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
 from envs.vector import PortfolioVectorEnv
+from networks.window_gather import WindowGather
 
 Log = Callable[[int, dict[str, float]], None]
 CHECKPOINT = "checkpoint.safetensors"
@@ -36,14 +38,33 @@ MODEL = "model.safetensors"
 
 
 class SB3Policy:
-    """A Stable-Baselines3 policy network as a `Policy` on one market's observations."""
+    """A Stable-Baselines3 policy network as a `Policy` on the observations that it learned from.
 
-    observation = "flat"
+    On `indexed` observations the network holds the panel of the training, whose rows `t` names.
+    `hold(setting.features)` gives it another one, say with the rows of a new day.
+    """
 
-    def __init__(self, name: str, network: Any, action: str) -> None:
+    def __init__(self, name: str, network: Any, observation: str, action: str) -> None:
         self.name = name
         self.network = network
+        self.observation = observation
         self.action = action
+
+    @property
+    def panel(self) -> NDArray[np.float32] | None:
+        """`[T, A * F]` the features that the network reads by row; None on `flat` observations."""
+        gather = self._gather()
+        return None if gather is None else gather.panel.cpu().numpy()
+
+    def hold(self, features: NDArray[np.float32]) -> None:
+        """Reads these features `[T, A * F]`, scaled as those of the training, from now on."""
+        gather = self._gather()
+        if gather is None:
+            raise InputError(f"{self.name} reads flat observations: it holds no features")
+        gather.hold(features)
+
+    def _gather(self) -> WindowGather | None:
+        return next((m for m in self.network.modules() if isinstance(m, WindowGather)), None)
 
     def predict(
         self,
@@ -84,7 +105,7 @@ def train(
 
     Args:
         agent: settings of the algorithm.
-        training, validation: what to learn on and what to choose on; both `flat`.
+        training, validation: what to learn on and what to choose on; rows of the same panel.
         seed: of networks, noise, batches and episode starts.
         folder: gets `checkpoint.safetensors` while training and `model.safetensors` at the end.
             With the latter there, nothing is trained.
@@ -103,7 +124,7 @@ def train(
     )
     model = agent.build(SB3VecEnv(envs), seed)
     action = training.action_map.name
-    policy = SB3Policy(agent.name, model.policy, action)
+    policy = SB3Policy(agent.name, model.policy, training.observation, action)
     try:
         if (folder / MODEL).exists():
             best, facts = read_tensors(folder / MODEL)
@@ -147,7 +168,9 @@ def train(
 
 
 def _settings(agent: Agent) -> dict[str, Any]:
-    return json.loads(json.dumps({"name": agent.name, **asdict(agent)}))
+    # The device is no setting of what is learned: a model of one is read on any other.
+    settings = {key: value for key, value in asdict(agent).items() if key != "device"}
+    return json.loads(json.dumps({"name": agent.name, **settings}))
 
 
 def _check_same(path: Path, found: dict[str, Any], agent: Agent) -> None:
