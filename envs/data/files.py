@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def file(
     fill: str | None = None,
     max_fill: int = 5,
     panel: str | None = None,
+    delisting_value: float | Mapping[str, float | None] | None = None,
 ) -> MarketData:
     """Reads prices from a file: CSV (also .gz), Parquet, or an HDF5 store of this project.
 
@@ -65,13 +66,17 @@ def file(
             marks those cells as not tradable.
         max_fill: longest gap in rows that "ffill" may bridge.
         panel: which panel of a store; None is its only one.
+        delisting_value: what holders of a symbol whose prices end early are paid, as a share of its
+            last close: one number, or symbol -> number for some (None: it is halted to the end, and
+            nothing is paid). None: 1 for all, or what the store says.
 
     Raises:
         InputError: for whatever is wrong with the file, naming file, line, column and remedy.
     """
     place = _place(path)
     if place.suffix.lower() in STORE_SUFFIXES:
-        return narrow(load_panel(place, panel), symbols, start, end)
+        stored = _with_delistings(load_panel(place, panel), delisting_value)
+        return narrow(stored, symbols, start, end)
     if layout not in LAYOUTS:
         raise InputError(f"layout={layout!r} is not one of {', '.join(LAYOUTS)}")
     if fill not in (None, "ffill"):
@@ -108,8 +113,23 @@ def file(
         name=place.name.split(".")[0],
         notes=tuple(note for note in notes if note),
     )
-    market = narrow(market, symbols, start, end)
+    market = narrow(_with_delistings(market, delisting_value), symbols, start, end)
     return market if benchmark is None else _with_benchmark(market, sheet, benchmark, column)
+
+
+def _with_delistings(market: MarketData, value: object) -> MarketData:
+    if value is None:
+        return market
+    if isinstance(value, Mapping):
+        unknown = sorted(map(str, value.keys() - set(market.symbols)))
+        if unknown:
+            raise InputError(
+                f"{market.name}: delisting_value names {', '.join(unknown)}, not among the symbols "
+                f"{', '.join(market.symbols[:20])}"
+            )
+        paid = [value.get(symbol, 1.0) for symbol in market.symbols]
+        value = [np.nan if share is None else share for share in paid]
+    return replace(market, delisting_value=value)  # type: ignore[arg-type]
 
 
 def _place(path: object) -> Path:
@@ -206,11 +226,15 @@ def _close_gaps(
             f"{int(gap.sum())} price(s) missing inside a series and carried over from the row "
             "before; those cells are not tradable."
         )
-    for mask, what in ((first > 0, "begins after"), (last < n_rows - 1, "ends before")):
+    ends = "ends before the rest; delisted there, at its last close unless delisting_value is given"
+    for mask, what in (
+        (first > 0, "begins after the rest; not tradable before"),
+        (last < n_rows - 1, ends),
+    ):
         names = [name for name, hit in zip(sheet.names, mask, strict=True) if hit]
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            notes.append(f"{', '.join(names[:5])}{more} {what} the rest; not tradable there.")
+            notes.append(f"{', '.join(names[:5])}{more} {what}.")
     return notes
 
 

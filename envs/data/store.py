@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import h5py
 
 MATRICES = ("close", "open", "high", "low", "volume", "tradable")
+# Kept only where it says more than the end of the prices does.
+DELISTINGS = "delisting_value"
 SERIES = ("cash_rate", "benchmark")
 SCALARS = ("periods_per_year", "name", "benchmark_name")
 CHUNK_BYTES = 1 << 20
@@ -118,6 +120,8 @@ def append_rows(path: str | Path, name: str, market: MarketData) -> None:
                 rows = _encoded(getattr(joined, key))
                 group[key].resize(rows.shape[0], axis=0)
                 group[key][before.n_rows :] = rows[before.n_rows :]
+        group.pop(DELISTINGS, None)
+        _write_delistings(group, joined)
         group.attrs["fingerprint"] = joined.fingerprint
 
     _rewrite(Path(path), write)
@@ -149,6 +153,7 @@ def _write_panel(group: h5py.Group, market: MarketData) -> None:
         value = getattr(market, key)
         if value is not None:
             _dataset(group, key, _encoded(value))
+    _write_delistings(group, market)
     text = h5py.string_dtype()
     group.create_dataset("symbols", data=list(market.symbols), dtype=text)
     group.create_dataset("notes", shape=(len(market.notes),), data=list(market.notes), dtype=text)
@@ -157,8 +162,14 @@ def _write_panel(group: h5py.Group, market: MarketData) -> None:
     group.attrs["fingerprint"] = market.fingerprint
 
 
+def _write_delistings(group: h5py.Group, market: MarketData) -> None:
+    declared = market.declared_delistings
+    if declared is not None:
+        _dataset(group, DELISTINGS, declared)
+
+
 def _read_panel(group: h5py.Group) -> MarketData:
-    fields = {key: group[key][...] for key in (*MATRICES, *SERIES) if key in group}
+    fields = {key: group[key][...] for key in (*MATRICES, *SERIES, DELISTINGS) if key in group}
     fields["tradable"] = fields["tradable"].astype(bool)
     return MarketData(
         dates=group["dates"][...].astype("datetime64[ns]"),
@@ -221,7 +232,19 @@ def _joined(before: MarketData, after: MarketData, where: str) -> MarketData:
                 f"{where}: {key} is only in the {'new' if old is None else 'stored'} rows"
             )
         fields[key] = None if old is None else np.concatenate([old, new])
+    fields[DELISTINGS] = _joined_delistings(before, after)
     return replace(before, **fields)
+
+
+def _joined_delistings(before: MarketData, after: MarketData) -> NDArray[np.float64] | None:
+    """What both parts declare; where neither does, the end of the joined prices decides."""
+    if before.declared_delistings is None and after.declared_delistings is None:
+        return None
+    parts = [
+        np.full(part.close.shape, np.nan) if part.delisting_value is None else part.delisting_value
+        for part in (before, after)
+    ]
+    return np.concatenate(parts)
 
 
 # ------------------------------------------------------------------ files
