@@ -3,6 +3,7 @@
 from envs.data.fetched import crypto, futures, olps
 from envs.data.files import file
 from envs.data.market_data import MarketData
+from envs.data.simulated import simulated
 from envs.data.sources import factors, index_ohlcv, ohlcv, sp500
 from envs.data.synthetic import synthetic
 
@@ -15,6 +16,7 @@ __all__ = [
     "index_ohlcv",
     "ohlcv",
     "olps",
+    "simulated",
     "sp500",
     "synthetic",
 ]

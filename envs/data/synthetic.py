@@ -75,7 +75,7 @@ def synthetic(
             "prices; ask for fewer"
         )
     seed, ohlcv = whole_number(seed, "seed", 0), truth_value(ohlcv, "ohlcv")
-    dates = _weekdays(first_date, n_rows)
+    dates = weekdays(first_date, n_rows)
     cash = constant_cash_rate(cash_rate, n_rows, periods_per_year)
     periods_per_year = rows_per_year(periods_per_year)
     if not 0.0 <= number(correlation, "correlation") <= 1.0:
@@ -118,12 +118,13 @@ def synthetic(
     )
 
 
-def _weekdays(first_date: str, n_rows: int) -> NDArray[np.datetime64]:
+def weekdays(first_date: str, n_rows: int, source: str = "synthetic") -> NDArray[np.datetime64]:
+    """`[n_rows]` weekdays from `first_date` on, or from the next one; errors name `source`."""
     start = calendar_day(first_date, "first_date")
     ends = np.busday_offset(start, [0, n_rows - 1], roll="forward")
     if outside(ends).any():
         raise InputError(
-            f"synthetic: {n_rows} weekdays from first_date={first_date} end on {ends[1]}, and "
+            f"{source}: {n_rows} weekdays from first_date={first_date} end on {ends[1]}, and "
             f"they must lie in {HELD}; choose another first_date or fewer rows"
         )
     return np.busday_offset(ends[0], np.arange(n_rows))

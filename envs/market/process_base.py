@@ -62,6 +62,11 @@ class Process:
         return ()
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the assets, by default S00, S01, ..."""
+        return tuple(f"S{a:02d}" for a in range(self.n_assets))
+
+    @property
     def dt(self) -> float:
         """Length of a step in years."""
         return 1.0 / self.periods_per_year
@@ -119,9 +124,9 @@ class Process:
         if not self.cash_rate * self.dt > -1.0:
             raise InputError(f"{name}: cash_rate={self.cash_rate} loses more than all in a step")
 
-    def _check_vectors(self, *names: str, n_assets: int = 1, infinite: bool = False) -> int:
+    def _check_vectors(self, *names: str, n_assets: int = 1, infinite: tuple[str, ...] = ()) -> int:
         """Brings these parameters to `[A]`, A being the longest of them or `n_assets`; A."""
-        given = {name: self._numbers(name, infinite=infinite) for name in names}
+        given = {name: self._numbers(name, infinite=name in infinite) for name in names}
         for name, array in given.items():
             if array.ndim > 1:
                 self._refuse(name, "must be one number or a list, one for each asset")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.data.arguments import whole_number
+from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.process_base import (
     Float,
@@ -127,6 +129,17 @@ class RegimeSwitching(Process):
                 f"{growth.shape}"
             )
         return self._belief(growth, self._parameters())
+
+    @classmethod
+    def fit(cls, market: MarketData, n_regimes: int = 2, observe: str = "belief") -> Self:
+        """Regimes of the mean log return of all assets, by maximum likelihood through statsmodels.
+
+        Each asset's drift and volatility are its moments under the smoothed probabilities of the
+        regimes, and the correlation is that of its residuals. Regimes are sorted by volatility.
+        """
+        from envs.market.process_fits import fit_regimes
+
+        return cls(**fit_regimes(market, n_regimes), observe=observe)
 
     def _belief(self, growth: Float, parameters: dict[str, Float]) -> Float:
         from envs.market.process_kernels import regime_filter_nb
@@ -260,3 +273,114 @@ class Heston(Process):
         observed = np.empty((*state.shape, 1), np.float32)
         log_ratio_nb(state, parameters["mean_variance"], observed)
         return Paths(growth, state, observed)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Garch(Process):
+    """GARCH(1,1) or GJR-GARCH with normal or Student t shocks; all parameters a period.
+
+    log growth from row k to k+1 = mean + e_k, e_k = sqrt(h_k) z_k, h_{k+1} = omega + (alpha + gamma
+    1[e_k < 0]) e_k^2 + beta h_k: Bollerslev 1986, doi 10.1016/0304-4076(86)90063-1, and Glosten,
+    Jagannathan and Runkle 1993, doi 10.1111/j.1540-6261.1993.tb05128.x. z has unit variance: a
+    normal x, or x sqrt((dof - 2) / chi2_dof) with a chi2 of each asset's own; x is correlated
+    (constant conditional correlation, Bollerslev 1990, doi 10.2307/2109358). Exact, except that the
+    stationary law of h has no closed form: `burn_in` steps from its mean come before row 0.
+
+    With finite dof the *simple* growth has no finite mean, as the exponential of a t variable has
+    none; log growth has.
+
+    state: h `[A]`, variance of the log growth from k to k+1, known at k. Observed: log(h / long-run
+    h).
+
+    Attributes:
+        mean: `[A]` of the log return.
+        omega: `[A]` > 0. alpha: `[A]` >= 0. beta: `[A]` >= 0.
+        gamma: `[A]` extra weight of bad news, alpha + gamma >= 0; alpha + beta + gamma / 2 < 1.
+        dof: `[A]` > 2; infinite for normal shocks.
+        correlation: of x between assets, one number for all pairs or `[A, A]`.
+        burn_in: >= 0 periods.
+
+    Raises:
+        InputError: naming the field.
+    """
+
+    mean: Numbers = 0.0003
+    omega: Numbers = 2e-6
+    alpha: Numbers = 0.08
+    beta: Numbers = 0.9
+    gamma: Numbers = 0.0
+    dof: Numbers = math.inf
+    correlation: Numbers = 0.0
+    burn_in: int = 500
+
+    randomisable: ClassVar[tuple[str, ...]] = (
+        "mean", "omega", "alpha", "beta", "gamma", "dof", "correlation",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        self._check_time()
+        self._put(burn_in=whole_number(self.burn_in, "Garch: burn_in", 0))
+        n_assets = self._check_vectors(
+            "mean", "omega", "alpha", "beta", "gamma", "dof",
+            n_assets=self._correlation_size(), infinite=("dof",),
+        )  # fmt: skip
+        self._check_correlation(n_assets)
+        self._require("omega", self.omega > 0, "must be > 0")
+        self._require("alpha", self.alpha >= 0, "must be >= 0")
+        self._require("beta", self.beta >= 0, "must be >= 0")
+        self._require("gamma", self.alpha + self.gamma >= 0, "must be >= -alpha")
+        self._require("dof", self.dof > 2, "must be > 2: else the variance is not finite")
+        persistence = self.alpha + self.beta + 0.5 * self.gamma
+        if not (persistence < 1).all():
+            self._refuse(
+                "beta",
+                f"makes alpha + beta + gamma / 2 = {persistence.max():g}, and it must be below 1: "
+                "else the variance has no long run",
+            )
+
+    @property
+    def n_assets(self) -> int:
+        return len(self.omega)
+
+    @property
+    def observed_names(self) -> tuple[str, ...]:
+        return ("log_variance",)
+
+    @property
+    def long_run_variance(self) -> Float:
+        """`[A]` mean of h."""
+        return _long_run(self._parameters())[0]
+
+    def _simulate(self, seeds: Seeds, n_steps: int, parameters: dict[str, Float]) -> Paths:
+        from envs.market.process_kernels import garch_nb, log_ratio_nb
+
+        growth = np.empty((len(seeds), n_steps, self.n_assets))
+        state = np.empty((len(seeds), n_steps + 1, self.n_assets))
+        garch_nb(
+            seeds,
+            parameters["mean"],
+            parameters["omega"],
+            parameters["alpha"],
+            parameters["beta"],
+            parameters["gamma"],
+            parameters["dof"],
+            transposed_factor(parameters["correlation"]),
+            self.burn_in,
+            growth,
+            state,
+        )
+        observed = np.empty((*state.shape, 1), np.float32)
+        log_ratio_nb(state, _long_run(parameters), observed)
+        return Paths(growth, state, observed)
+
+    @classmethod
+    def fit(cls, market: MarketData) -> Self:
+        """GJR-GARCH with Student t shocks of each asset, by maximum likelihood through arch."""
+        from envs.market.process_fits import fit_garch
+
+        return cls(**fit_garch(market))
+
+
+def _long_run(parameters: dict[str, Float]) -> Float:
+    keep = parameters["alpha"] + parameters["beta"] + 0.5 * parameters["gamma"]
+    return parameters["omega"] / (1.0 - keep)

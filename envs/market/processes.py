@@ -8,15 +8,20 @@ says what all share. `docs/simulated.md` has the formulas and what each is for.
 """
 
 from envs.market.process_base import Paths, Process
+from envs.market.process_mixtures import Bootstrap, Mixture, Randomised
 from envs.market.process_returns import GeometricBrownian, JumpDiffusion, MeanReverting
-from envs.market.process_states import Heston, RegimeSwitching
+from envs.market.process_states import Garch, Heston, RegimeSwitching
 
 __all__ = [
+    "Bootstrap",
+    "Garch",
     "GeometricBrownian",
     "Heston",
     "JumpDiffusion",
     "MeanReverting",
+    "Mixture",
     "Paths",
     "Process",
+    "Randomised",
     "RegimeSwitching",
 ]
