@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from agents.policy import Policy
 from envs.data.market_data import MarketData
 from envs.errors import InputError
+from envs.market.legs import make_legs
 from envs.portfolio import PortfolioEnv
 
 Float = NDArray[np.float64]
@@ -30,7 +31,7 @@ class Trajectory:
         weights: `[n, A+1]` weights just after the trade of step k (executed, not wished for).
         gross_return: `[n]` simple return of the step before its costs.
         net_return: `[n]` simple return after costs; `value[k+1] = value[k] * (1 + net_return[k])`.
-        asset_return: `[n]` simple return of the daily equal-weight mix of the assets, no costs.
+        asset_return: `[n]` simple return of the daily equal-weight mix of what is listed, no costs.
         cash_return: `[n]` simple return of cash over the step.
         costs: kind ("commission", "spread") -> `[n]` fraction of the value before the trade.
         turnover: `[n]` sum over assets of |traded notional| over the value before the trade.
@@ -38,6 +39,7 @@ class Trajectory:
         reward: `[n]` the reward that the env gave.
         periods_per_year: for annualisation.
         ruined: whether the episode ended by ruin before the window did.
+        n_listed: `[n]` how many assets are listed at the execution, or None where all always are.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Trajectory:
     periods_per_year: float
     ruined: bool = False
     notes: tuple[str, ...] = field(default=())
+    n_listed: NDArray[np.int64] | None = None
 
     @property
     def total_cost(self) -> Float:
@@ -65,9 +68,14 @@ class Trajectory:
 
     @property
     def active_share(self) -> Float:
-        """`[n]` half the sum of |weight - 1/A| over the assets, plus half the cash; 0 is 1/N."""
+        """`[n]` half the sum of |weight - 1/N| over the N listed assets, plus half the cash; 0 is
+        1/N."""
         n_assets = len(self.symbols)
-        assets = np.abs(self.weights[:, :-1] - 1.0 / n_assets).sum(axis=1)
+        n_listed = np.full(len(self.weights), n_assets) if self.n_listed is None else self.n_listed
+        even = 1.0 / np.maximum(n_listed, 1)
+        assets = np.abs(self.weights[:, :-1] - even[:, None]).sum(axis=1)
+        # What is not listed is not held, and is no deviation.
+        assets -= (n_assets - n_listed) * even
         return 0.5 * (assets + np.abs(self.weights[:, -1]))
 
 
@@ -126,6 +134,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         if terminated or truncated:
             break
     kept = {key: value[:k] for key, value in record.items()}
+    listed = setting.legs.n_listed
     return Trajectory(
         name=policy.name,
         seed=seed,
@@ -143,6 +152,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         reward=reward[:k],
         periods_per_year=market.periods_per_year,
         ruined=terminated,
+        n_listed=None if listed is None else listed[first : first + k],
     )
 
 
@@ -157,7 +167,7 @@ def index_trajectory(market: MarketData, first: int, stop: int) -> Trajectory:
     assert market.benchmark is not None
     growth = market.benchmark[first + 1 : stop + 1] / market.benchmark[first:stop]
     n = stop - first
-    asset = (market.close[first + 1 : stop + 1] / market.close[first:stop]).mean(axis=1)
+    legs = make_legs(market, "same_close")
     nothing = np.zeros(n)
     return Trajectory(
         name="benchmark",
@@ -168,7 +178,7 @@ def index_trajectory(market: MarketData, first: int, stop: int) -> Trajectory:
         weights=np.zeros((n, market.n_assets + 1)),
         gross_return=growth - 1.0,
         net_return=growth - 1.0,
-        asset_return=asset - 1.0,
+        asset_return=legs.equal_weight[first:stop] - 1.0,
         cash_return=market.cash_rate[first + 1 : stop + 1],
         costs={"commission": nothing, "spread": nothing},
         turnover=nothing,

@@ -32,7 +32,8 @@ class Legs:
             that is not None (so before the trade, but under `same_close` after it) the holding,
             which the growth of that leg has brought to the settlement value, becomes cash without
             charge. None where `tradable` is.
-        n_listed: `[T]` how many assets are listed, halted ones included; None where `tradable` is.
+        n_listed: `[T-1]` how many assets are listed at the execution of decision t, halted ones
+            included; None where `tradable` is.
     """
 
     before: Float | None
@@ -100,16 +101,17 @@ def make_legs(market: MarketData, execution: str) -> Legs:
         index = market.benchmark[1:] / market.benchmark[:-1]
     if listed is None:
         return Legs(before, after, equal_weight, index, cash)
-    can = market.tradable
+    # The rows at whose prices the decisions are executed.
+    rows = slice(None, -1) if execution == "same_close" else slice(1, None)
     return Legs(
         before,
         after,
         equal_weight,
         index,
         cash,
-        tradable=np.ascontiguousarray(can[:-1] if execution == "same_close" else can[1:]),
+        tradable=np.ascontiguousarray(market.tradable[rows]),
         settles=settles,
-        n_listed=listed.sum(axis=1),
+        n_listed=listed[rows].sum(axis=1),
     )
 
 

@@ -74,6 +74,8 @@ def _write(group: h5py.Group, t: Trajectory) -> None:
     for key in SERIES:
         series = np.asarray(getattr(t, key))
         group.create_dataset(key, data=series, **_packed(series))
+    if t.n_listed is not None:
+        group.create_dataset("n_listed", data=t.n_listed, **_packed(t.n_listed))
     costs = group.create_group("costs", track_order=True)
     for kind, cost in t.costs.items():
         costs.create_dataset(kind, data=cost, **_packed(cost))
@@ -93,6 +95,7 @@ def _read(group: h5py.Group) -> Trajectory:
         periods_per_year=float(group.attrs["periods_per_year"]),
         ruined=bool(group.attrs["ruined"]),
         notes=tuple(group["notes"].asstr()[:]),
+        n_listed=group["n_listed"][:] if "n_listed" in group else None,
         **{key: group[key][:].astype("datetime64[ns]") for key in DATES},
         **{key: group[key][:] for key in SERIES},
     )
