@@ -25,17 +25,14 @@ class WindowExtractor(BaseFeaturesExtractor):
         gather: holds the panel; actor, critic and their targets share it.
     """
 
-    # The keys of `indexed`, in the order in which `flat` has them after the windows.
-    KEYS = ("weights", "tradable")
-
     def __init__(self, observation_space: spaces.Dict, gather: WindowGather) -> None:
-        self._keys = [key for key in self.KEYS if key in observation_space.spaces]
-        n_others = sum(get_flattened_obs_dim(observation_space[key]) for key in self._keys)
-        super().__init__(observation_space, gather.size(n_others))
+        n_weights = get_flattened_obs_dim(observation_space["weights"])
+        super().__init__(observation_space, gather.size(n_weights))
         self.gather = gather
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        return self.gather(observations["t"], *(observations[key] for key in self._keys))
+        # What is tradable stands in the panel already, as a feature.
+        return self.gather(observations["t"], observations["weights"])
 
 
 class _ActorCritic(nn.Module):
