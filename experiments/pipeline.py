@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,22 @@ from experiments.tracking import Tracker
 Curves = dict[str, dict[str, list[float]]]
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is known before anyone decides: prices, windows, and features scaled on `train`.
+
+    Attributes:
+        panel: the features in their own units; features: the same through the fitted scaler.
+    """
+
+    market: MarketData
+    plan: Holdout
+    panel: FeaturePanel
+    splits: Splits
+    scaler: Scaler
+    features: FeaturePanel
+
+
 def run(cfg: DictConfig, run_dir: str | Path) -> float:
     """Runs one experiment into `run_dir` and returns its objective.
 
@@ -52,11 +69,8 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     market = load_market(cfg)
     seeds = agent_seeds(cfg) if cfg.agent is not None else []
     facts = begin_provenance(folder, market, seeds)
-    plan: Holdout = build(cfg, "evaluation")
-    panel = build(cfg, "features.build")(market)
-    splits = plan.split(market, panel.warmup + cfg.env.window - 1)
-    scaler = build(cfg, "features.scaler").fit(panel, *splits.train)
-    features = scaler.transform(panel)
+    prepared = prepare(cfg, market, build(cfg, "features.build"))
+    plan, splits, features = prepared.plan, prepared.splits, prepared.features
 
     # Checks the configured env whether or not an agent is there to use it.
     make_window(cfg, market, features, splits.test, episode_length=None)
@@ -68,11 +82,9 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     tracker: Tracker = build(cfg, "tracking")(folder, OmegaConf.to_container(cfg, resolve=True))
     try:
         if cfg.agent is not None:
-            name, runs, curves, objective = run_agent(
-                cfg, market, features, splits, scaler, folder, tracker
-            )
+            name, runs, curves, objective = run_agent(cfg, prepared, folder, tracker)
             agents, trajectories = [name], {name: runs, **trajectories}
-            write_json(folder / "agents" / name / "scaler.json", scaler.to_dict())
+            write_json(folder / "agents" / name / "scaler.json", prepared.scaler.to_dict())
         evidence = evaluate(
             trajectories,
             baselines=list(plan_baselines(plan)),
@@ -115,6 +127,21 @@ def build(cfg: DictConfig, key: str) -> Any:
 def load_market(cfg: DictConfig) -> MarketData:
     """The panel of prices that this configuration names."""
     return build(cfg, "data")
+
+
+def prepare(
+    cfg: DictConfig, market: MarketData, builder: Callable[[MarketData], FeaturePanel]
+) -> Prepared:
+    """Features, windows and the scaler of this configuration on these prices.
+
+    Args:
+        builder: what the configuration names as `features.build`.
+    """
+    plan: Holdout = build(cfg, "evaluation")
+    panel = builder(market)
+    splits = plan.split(market, panel.warmup + cfg.env.window - 1)
+    scaler: Scaler = build(cfg, "features.scaler").fit(panel, *splits.train)
+    return Prepared(market, plan, panel, splits, scaler, scaler.transform(panel))
 
 
 def plan_baselines(plan: Holdout) -> dict[str, dict[str, Any]]:
@@ -168,31 +195,42 @@ def run_baselines(
     trajectories = {}
     for name, settings in plan_baselines(plan).items():
         policy = make_baseline(name, market, **settings)
-        setting = make_window(
-            cfg,
-            market,
-            None,
-            splits.test,
-            window=1,
-            observation=policy.observation,
-            action=policy.action,
-            action_settings={},
-            episode_length=None,
-        )
+        setting = baseline_window(cfg, market, policy, splits.test)
         trajectories[name] = [rollout(policy, PortfolioEnv.from_setting(setting))]
     if market.benchmark is not None:
         trajectories["benchmark"] = [index_trajectory(market, *splits.test)]
     return trajectories
 
 
+def baseline_window(
+    cfg: DictConfig, market: MarketData, policy: Policy, rows: tuple[int, int]
+) -> Setting:
+    """The market between two decision rows as a baseline sees it."""
+    return make_window(
+        cfg,
+        market,
+        None,
+        rows,
+        window=1,
+        observation=policy.observation,
+        action=policy.action,
+        action_settings={},
+        episode_length=None,
+    )
+
+
+def training_window(cfg: DictConfig, prepared: Prepared, rows: tuple[int, int]) -> Setting:
+    """What an agent learns on: these decision rows, or fresh paths of a simulated market."""
+    market, features = prepared.market, prepared.features
+    window = rows[1] - rows[0]
+    length = window if cfg.env.episode_length is None else min(cfg.env.episode_length, window)
+    if market.process is not None and cfg.env.fresh_paths:
+        return make_paths(cfg, market, features, prepared.scaler, length)
+    return make_window(cfg, market, features, rows, random_start=True, episode_length=length)
+
+
 def run_agent(
-    cfg: DictConfig,
-    market: MarketData,
-    features: FeaturePanel,
-    splits: Splits,
-    scaler: Scaler,
-    folder: Path,
-    tracker: Tracker,
+    cfg: DictConfig, prepared: Prepared, folder: Path, tracker: Tracker
 ) -> tuple[str, list[Trajectory], Curves, float]:
     """Trains every seed on train, chooses on validation, and reads the test window once for each.
 
@@ -201,17 +239,9 @@ def run_agent(
     """
     from agents.training import train
 
+    market, features, splits = prepared.market, prepared.features, prepared.splits
     agent = build(cfg, "agent")
-    window = splits.train[1] - splits.train[0]
-    length = window if cfg.env.episode_length is None else min(cfg.env.episode_length, window)
-    fresh = market.process is not None and cfg.env.fresh_paths
-    training = (
-        make_paths(cfg, market, features, scaler, length)
-        if fresh
-        else make_window(
-            cfg, market, features, splits.train, random_start=True, episode_length=length
-        )
-    )
+    training = training_window(cfg, prepared, splits.train)
     validation, test = (
         make_window(cfg, market, features, rows, episode_length=None)
         for rows in (splits.validation, splits.test)
@@ -239,7 +269,7 @@ def run_agent(
             policies[str(seed)] = trained.policy
     if cfg.known_answer is not None:
         answer: KnownAnswer = build(cfg, "known_answer")
-        paths = make_paths(cfg, market, features, scaler, answer.n_steps)
+        paths = make_paths(cfg, market, features, prepared.scaler, answer.n_steps)
         write_json(folder / "known_answer.json", answer.judge(paths, policies))
     return agent.name, trajectories, curves, float(np.mean(scores))
 
