@@ -27,6 +27,32 @@ NEGLIGIBLE = 1e-9
 
 
 @njit(cache=True, nogil=True)
+def factor_nb(matrix):
+    """Cholesky factor of a positive definite matrix, into its lower triangle."""
+    n = matrix.shape[0]
+    for j in range(n):
+        for i in range(j, n):
+            total = matrix[i, j]
+            for k in range(j):
+                total -= matrix[i, k] * matrix[j, k]
+            matrix[i, j] = np.sqrt(total) if i == j else total / matrix[j, j]
+
+
+@njit(cache=True, nogil=True)
+def solve_nb(factor, right):
+    """Solves factor factor' x = right; x replaces `right`."""
+    n = right.shape[0]
+    for i in range(n):
+        for k in range(i):
+            right[i] -= factor[i, k] * right[k]
+        right[i] /= factor[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            right[i] -= factor[k, i] * right[k]
+        right[i] /= factor[i, i]
+
+
+@njit(cache=True, nogil=True)
 def best_mix_nb(growth, probability, risk_aversion, mix):
     """Primal-dual interior point method for the problem above.
 
@@ -35,7 +61,7 @@ def best_mix_nb(growth, probability, risk_aversion, mix):
     cancels however small the step is.
 
     Args:
-        growth: `[Q, V]` gross growth of V portfolios; the mean over them must be positive for all q.
+        growth: `[Q, V]` gross growth of V portfolios; the mean over them must be positive.
         probability: `[Q]`, sum 1.
         risk_aversion: gamma > 0.
         mix: out, `[V]`.
@@ -46,26 +72,31 @@ def best_mix_nb(growth, probability, risk_aversion, mix):
     n_outcomes, n = growth.shape
     mix[:] = 1.0 / n
     wealth = np.empty(n_outcomes)
-    excess = np.empty((n_outcomes, n))
+    above = np.empty(n)
     gradient = np.empty(n)
     slack = np.empty(n)
-    matrix = np.empty((n + 1, n + 1))
-    right = np.empty(n + 1)
+    slack_move = np.empty(n)
+    matrix = np.empty((n, n))
+    move = np.empty(n)
+    ones = np.empty(n)
     level = 0.0
     gap = np.inf
+    step = 0.0
     for iteration in range(MOST_ITERATIONS):
         gradient[:] = 0.0
+        matrix[:] = 0.0
         for q in range(n_outcomes):
             total = 0.0
             for j in range(n):
                 total += mix[j] * growth[q, j]
             wealth[q] = total
             slope = probability[q] * total ** (-risk_aversion)
-            scale = np.sqrt(risk_aversion * slope / total)
+            bend = risk_aversion * slope / total
             for j in range(n):
-                above = growth[q, j] - total
-                gradient[j] += slope * above
-                excess[q, j] = scale * above
+                above[j] = growth[q, j] - total
+                gradient[j] += slope * above[j]
+                for i in range(j + 1):
+                    matrix[j, i] += bend * above[j] * above[i]
         gap = gradient.max()
         if iteration == 0:
             level = gap + np.abs(gradient).mean() + 1e-12
@@ -73,23 +104,24 @@ def best_mix_nb(growth, probability, risk_aversion, mix):
         complementarity = (mix * slack).mean()
         if complementarity < CLOSE:
             break
-        aim = 0.1 * complementarity
-        matrix[:n, :n] = np.dot(excess.T, excess)
+        # After a long step the path is followed well, and the aim can be bolder.
+        aim = (0.01 if step > 0.9 else 0.2) * complementarity
         for j in range(n):
             matrix[j, j] += slack[j] / mix[j]
-            matrix[j, n] = 1.0
-            matrix[n, j] = 1.0
-            right[j] = gradient[j] - level + aim / mix[j]
-        matrix[n, n] = 0.0
-        right[n] = 0.0
-        move = np.linalg.solve(matrix, right)
+            move[j] = gradient[j] - level + aim / mix[j]
+            ones[j] = 1.0
+        factor_nb(matrix)
+        solve_nb(matrix, move)
+        solve_nb(matrix, ones)
+        shift = move.sum() / ones.sum()
         step = 1.0
         for j in range(n):
-            slack_move = aim / mix[j] - slack[j] - slack[j] / mix[j] * move[j]
+            move[j] -= shift * ones[j]
+            slack_move[j] = aim / mix[j] - slack[j] - slack[j] / mix[j] * move[j]
             if move[j] < 0.0:
                 step = min(step, -0.99 * mix[j] / move[j])
-            if slack_move < 0.0:
-                step = min(step, -0.99 * slack[j] / slack_move)
+            if slack_move[j] < 0.0:
+                step = min(step, -0.99 * slack[j] / slack_move[j])
         for q in range(n_outcomes):
             change = 0.0
             for j in range(n):
@@ -97,10 +129,9 @@ def best_mix_nb(growth, probability, risk_aversion, mix):
             if change < 0.0:
                 step = min(step, -0.9 * wealth[q] / change)
         for j in range(n):
-            slack_move = aim / mix[j] - slack[j] - slack[j] / mix[j] * move[j]
             mix[j] += step * move[j]
-            slack[j] += step * slack_move
-        level += step * move[n]
+            slack[j] += step * slack_move[j]
+        level += step * shift
         mix /= mix.sum()
     return gap
 

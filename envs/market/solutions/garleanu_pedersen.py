@@ -29,7 +29,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The optimal rule, and the value V(x, f) = -x'value_xx x/2 + x'value_xf f + f'value_ff f/2 + v0.
+    """The optimal rule, and its value -x'value_xx x/2 + x'value_xf f + f'value_ff f/2 + value_0.
 
     Attributes:
         rate: `[A, A]` part of the way to the aim that is traded each period.
@@ -68,9 +68,9 @@ def solve(
             no cost, the aim is the Markowitz portfolio and the rate is 1.
         risk_aversion: gamma > 0. discount: rho in [0, 1); 0 is the mean over an endless time.
 
-    Method: with Y = Lambda^-1/2 value_xx Lambda^-1/2 and S = gamma Lambda^-1/2 Sigma Lambda^-1/2 the
-    Riccati equation is Y = I - (I + (1-rho) (S + Y))^-1: a quadratic in each eigenvalue of S. The
-    equation for value_xf is linear.
+    Method: with Y = Lambda^-1/2 value_xx Lambda^-1/2 and S = gamma Lambda^-1/2 Sigma Lambda^-1/2
+    the Riccati equation is Y = I - (I + (1-rho) (S + Y))^-1: a quadratic in each eigenvalue of S.
+    The equation for value_xf is linear.
 
     Raises:
         InputError: for a cost that is not positive definite, or numbers out of range.

@@ -77,8 +77,8 @@ def step_growth(
 ) -> float:
     """Certainty-equivalent log growth of one step of `dt` years of weights `[A+1]` (cash last).
 
-    Exact for geometric Brownian motion up to three assets (Gauss-Hermite; raise `order` to see
-    how many digits stand), by quasi-random points above (relative error about 1e-5 at daily steps).
+    Exact for geometric Brownian motion up to four assets (Gauss-Hermite; raise `order` to see how
+    many digits stand), by quasi-random points above (relative error about 1e-6 at daily steps).
     """
     growth, probability = brownian_outcomes(drift, covariance, dt, cash_rate, order)
     return float(certainty_equivalent(growth @ weights, probability, risk_aversion))

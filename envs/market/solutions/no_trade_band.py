@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from envs.errors import InputError
 
 Float = NDArray[np.float64]
-# Nodes of the grid over weights, and sweeps at most (the error falls geometrically).
-N_WEIGHTS = 1201
+# Sweeps at most; the error falls geometrically.
 MOST_SWEEPS = 200_000
 
 
@@ -57,67 +56,66 @@ def kept_share(held: Float, target: Float, cost: float) -> Float:
 
 
 @njit(cache=True, nogil=True)
+def prepare_nb(grid, growth, cash, cost, place, part, gain):
+    """What a step does to a weight, which no sweep changes.
+
+    Args:
+        grid: `[W]` even, rising weights after the trade. growth: `[Z, Q]` of the asset.
+        place, part: out, `[Z, W, Q]` the node below the drifted weight, and the way to the next.
+        gain: out, `[Z, W, Q]` log growth of the step, with the trade back to the edge of the grid
+            for weights that left it.
+    """
+    n_weights = grid.shape[0]
+    first, last = grid[0], grid[n_weights - 1]
+    per_node = (n_weights - 1) / (last - first)
+    for z in range(growth.shape[0]):
+        for k in range(n_weights):
+            for q in range(growth.shape[1]):
+                wealth = grid[k] * growth[z, q] + (1.0 - grid[k]) * cash
+                drifted = grid[k] * growth[z, q] / wealth
+                gain[z, k, q] = math.log(wealth)
+                if drifted < first:
+                    gain[z, k, q] += math.log((1.0 + cost * drifted) / (1.0 + cost * first))
+                elif drifted > last:
+                    gain[z, k, q] += math.log((1.0 - cost * drifted) / (1.0 - cost * last))
+                x = min(max((drifted - first) * per_node, 0.0), n_weights - 1.0)
+                place[z, k, q] = min(int(x), n_weights - 2)
+                part[z, k, q] = x - place[z, k, q]
+
+
+@njit(cache=True, nogil=True)
 def sweep_nb(
-    grid, growth, probability, transition, cash, cost, risk_aversion, value, ahead, lower, upper
+    grid, place, part, gain, probability, cost, risk_aversion, seen, value, ahead, lower, upper
 ):
     """One step of value iteration for all states; returns the lowest and the highest change.
 
     Args:
-        grid: `[W]` even, rising weights. growth: `[Z, Q]` of the asset. probability: `[Q]`.
-        transition: `[Z, Z]`. cash: gross growth. value: `[Z, W]` of weights before the trade, in
-            and out; outside the grid, trade to its edge. ahead: `[Z, W]` work.
+        probability: `[Q]`. seen: `[Z, W]` value of the next step to one who knows today's state.
+        value: `[Z, W]` of weights before the trade, in and out. ahead: `[Z, W]` work: value of
+            weights after the trade.
         lower, upper: `[Z]` int64, out: indices of the edges of the band.
     """
     n_states, n_weights = value.shape
-    n_outcomes = probability.shape[0]
-    first, last = grid[0], grid[n_weights - 1]
-    per_node = (n_weights - 1) / (last - first)
     power = 1.0 - risk_aversion
     is_log = risk_aversion == 1.0
-    # The value of the next state as the investor sees it today, over the states it may be.
-    seen = np.empty((n_states, n_weights))
-    for z in range(n_states):
-        for k in range(n_weights):
-            total = 0.0
-            for y in range(n_states):
-                share = transition[z, y]
-                if share > 0.0:
-                    total += share * (value[y, k] if is_log else math.exp(power * value[y, k]))
-            seen[z, k] = total if is_log else math.log(total) / power
-    for z in range(n_states):
-        for k in range(n_weights):
-            w = grid[k]
-            total = 0.0
-            for q in range(n_outcomes):
-                wealth = w * growth[z, q] + (1.0 - w) * cash
-                drifted = w * growth[z, q] / wealth
-                extra = 0.0
-                if drifted < first:
-                    extra = math.log((1.0 + cost * drifted) / (1.0 + cost * first))
-                    place = 0.0
-                elif drifted > last:
-                    extra = math.log((1.0 - cost * drifted) / (1.0 - cost * last))
-                    place = n_weights - 1.0
-                else:
-                    place = (drifted - first) * per_node
-                i = min(int(place), n_weights - 2)
-                part = place - i
-                next_value = (1.0 - part) * seen[z, i] + part * seen[z, i + 1] + extra
-                outcome = math.log(wealth) + next_value
-                total += probability[q] * (outcome if is_log else math.exp(power * outcome))
-            ahead[z, k] = total if is_log else math.log(total) / power
     low, high = np.inf, -np.inf
     for z in range(n_states):
         best_buy, best_sell = -np.inf, -np.inf
         for k in range(n_weights):
+            total = 0.0
+            for q in range(probability.shape[0]):
+                i, x = place[z, k, q], part[z, k, q]
+                outcome = gain[z, k, q] + (1.0 - x) * seen[z, i] + x * seen[z, i + 1]
+                total += probability[q] * (outcome if is_log else math.exp(power * outcome))
+            ahead[z, k] = total if is_log else math.log(total) / power
+            # A trade splits into what it costs to leave and to arrive: see `kept_share`.
             buy = ahead[z, k] - math.log(1.0 + cost * grid[k])
             sell = ahead[z, k] - math.log(1.0 - cost * grid[k])
             if buy > best_buy:
                 best_buy, lower[z] = buy, k
             if sell > best_sell:
                 best_sell, upper[z] = sell, k
-        if upper[z] < lower[z]:  # without costs both are the same, up to rounding
-            upper[z] = lower[z]
+        upper[z] = max(upper[z], lower[z])  # without costs both are the same, up to rounding
         for k in range(n_weights):
             if k < lower[z]:
                 new = best_buy + math.log(1.0 + cost * grid[k])
@@ -128,11 +126,6 @@ def sweep_nb(
             change = new - value[z, k]
             low, high = min(low, change), max(high, change)
             value[z, k] = new
-    # Only differences of values matter: keep them near zero.
-    level = value[0, n_weights // 2]
-    for z in range(n_states):
-        for k in range(n_weights):
-            value[z, k] -= level
     return low, high
 
 
@@ -163,6 +156,7 @@ def solve_band(
     lowest: float = 0.0,
     highest: float = 1.0,
     tolerance: float = 1e-12,
+    n_weights: int = 1201,
 ) -> Band:
     """The band that maximises long-run growth, by relative value iteration on a grid of weights.
 
@@ -176,7 +170,7 @@ def solve_band(
         transition: `[Z, Z]` probabilities of the next state; it is known before the next trade.
         risk_aversion: gamma; other than 1, growth is that of the certainty equivalent.
         lowest, highest: limits of the risky weight.
-        tolerance: of the growth a step.
+        tolerance: of the growth a step. n_weights: nodes of the grid.
 
     Raises:
         InputError: for limits in which an outcome loses everything, or a cost out of range.
@@ -190,17 +184,25 @@ def solve_band(
         if not (w * growth + (1.0 - w) * cash).min() > 0:
             raise InputError(f"a risky weight of {w:g} loses everything in some outcome")
     low, high = float(lowest), float(highest)
+    power = 1.0 - risk_aversion
     for _ in range(2):
-        grid = np.linspace(low, high, N_WEIGHTS)
-        value = np.zeros((n_states, N_WEIGHTS))
-        ahead = np.empty_like(value)
+        grid = np.linspace(low, high, n_weights)
+        shape = (n_states, n_weights, len(probability))
+        place, part, gain = np.empty(shape, np.int64), np.empty(shape), np.empty(shape)
+        prepare_nb(grid, growth, cash, cost, place, part, gain)
+        value, ahead = np.zeros(shape[:2]), np.empty(shape[:2])
         lower, upper = np.zeros(n_states, np.int64), np.zeros(n_states, np.int64)
         bounds = (-np.inf, np.inf)
         for _ in range(MOST_SWEEPS):
+            if risk_aversion == 1.0:
+                seen = moves @ value
+            else:
+                seen = np.log(moves @ np.exp(power * value)) / power
             bounds = sweep_nb(
-                grid, growth, probability, moves, cash, cost, risk_aversion, value, ahead,
+                grid, place, part, gain, probability, cost, risk_aversion, seen, value, ahead,
                 lower, upper,
             )  # fmt: skip
+            value -= value[0, n_weights // 2]  # only differences matter: keep them near zero
             if bounds[1] - bounds[0] < tolerance:
                 break
         spacing = grid[1] - grid[0]
@@ -208,3 +210,26 @@ def solve_band(
         margin = max(0.25 * (inside[1] - inside[0]), 20.0 * spacing)
         low, high = max(lowest, inside[0] - margin), min(highest, inside[1] + margin)
     return Band(grid[lower], grid[upper], 0.5 * (bounds[0] + bounds[1]), bounds)
+
+
+def factor_states(reversion: float, n_states: int = 41) -> tuple[Float, Float]:
+    """A chain `[Z]`, `[Z, Z]` in place of an autoregressive factor of unit stationary variance.
+
+    Rouwenhorst 1995 (see Kopecky and Suen 2010): mean, variance and autocorrelation 1 - reversion
+    are exact, and so are the conditional mean and variance from every node.
+
+    Returns:
+        Values of the states, evenly from -sqrt(Z-1) to sqrt(Z-1), and transition probabilities.
+    """
+    stay = 1.0 - 0.5 * reversion
+    chain = np.array([[stay, 1.0 - stay], [1.0 - stay, stay]])
+    for n in range(3, n_states + 1):
+        larger = np.zeros((n, n))
+        larger[:-1, :-1] += stay * chain
+        larger[:-1, 1:] += (1.0 - stay) * chain
+        larger[1:, :-1] += (1.0 - stay) * chain
+        larger[1:, 1:] += stay * chain
+        larger[1:-1] *= 0.5
+        chain = larger
+    edge = math.sqrt(n_states - 1.0)
+    return np.linspace(-edge, edge, n_states), chain
