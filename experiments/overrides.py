@@ -46,10 +46,12 @@ def check_job(job: list[str], loader: ConfigLoader) -> DictConfig:
 
 
 def _options(group: str, loader: ConfigLoader) -> list[str]:
-    """Names of the configs in a group; empty if there is no such group."""
+    """Names of the configs in a group, its folders as FOLDER/NAME; empty if there is none."""
     from hydra.core.object_type import ObjectType
 
-    return [o for o in loader.get_group_options(group, ObjectType.CONFIG) if not o.startswith("_")]
+    own = [o for o in loader.get_group_options(group, ObjectType.CONFIG) if not o.startswith("_")]
+    folders = [f for f in loader.list_groups(group) if not f.startswith("_")] if own else []
+    return own + [f"{f}/{name}" for f in folders for name in _options(f"{group}/{f}", loader)]
 
 
 def _groups(loader: ConfigLoader) -> list[str]:
