@@ -27,7 +27,7 @@ class WindowExtractor(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Dict, gather: WindowGather) -> None:
         n_weights = get_flattened_obs_dim(observation_space["weights"])
-        super().__init__(observation_space, gather.size(n_weights))
+        super().__init__(observation_space, gather.size + n_weights)
         self.gather = gather
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:

@@ -31,7 +31,7 @@ class WindowGather(nn.Module):
     Shapes:
         `(t [batch] or [batch, 1], weights [batch, A+1]) -> [batch, window * K + A+1]` float32: the
         rows `t - window + 1 ... t`, oldest first, then the weights. `t` may be of any number type;
-        as float32 it is exact below 2**24. Further tensors `[batch, n]` are appended as they are.
+        as float32 it is exact below 2**24.
 
     Raises:
         ValueError: if the panel is not float32, or shorter than a window.
@@ -65,15 +65,16 @@ class WindowGather(nn.Module):
         self.panel = rows.to(self.panel.device)
         self._check()
 
-    def size(self, n_others: int) -> int:
-        """Numbers in one output beside `n_others` weights and the like."""
-        return self.window * self.panel.shape[1] + n_others
+    @property
+    def size(self) -> int:
+        """Numbers in one window."""
+        return self.window * self.panel.shape[1]
 
-    def forward(self, t: Tensor, weights: Tensor, *others: Tensor) -> Tensor:
+    def forward(self, t: Tensor, weights: Tensor) -> Tensor:
         rows = (t.reshape(-1, 1).long() + self._back).flatten()
-        windows = self.panel.index_select(0, rows).view(len(weights), self.size(0))
+        windows = self.panel.index_select(0, rows).view(len(weights), self.size)
         clipped = weights.float().clamp(-self.highest, self.highest)
-        return torch.cat([windows, clipped, *(other.float() for other in others)], dim=1)
+        return torch.cat([windows, clipped], dim=1)
 
 
 def _rows(panel: Tensor | NDArray[np.float32]) -> Tensor:

@@ -85,10 +85,29 @@ def test_the_panel_is_shared_and_no_part_of_a_model():
     assert gather(torch.tensor([2.0]), torch.zeros(1, 1)).tolist() == [[0, 1, 2, 3, 4, 5, 0]]
 
 
-def test_further_tensors_follow_the_weights():
-    gather = WindowGather(np.full((3, 1, 1), 7, np.float32), 1, 10.0)
-    found = gather(torch.tensor([1]), torch.tensor([[0.25, 0.75]]), torch.tensor([[True]]))
-    assert found.tolist() == [[7.0, 0.25, 0.75, 1.0]] and found.dtype == torch.float32
+def test_a_panel_with_gaps_brings_its_mask_along():
+    market = synthetic(n_rows=60, n_assets=3, seed=1)
+    tradable = np.ones((60, 3), bool)
+    tradable[:25, 1] = False  # listed late
+    tradable[40:44, 2] = False  # halted
+    close = np.where(tradable, market.close, np.nan)
+    market = replace(market, close=close, tradable=tradable)
+    values = np.random.default_rng(0).normal(size=(60, 3, 2)).astype(np.float32).clip(-10, 10)
+    panel = FeaturePanel(values, ("a", "b"), warmup=0)
+    flat, indexed = (
+        make_setting(market, panel, window=4, observation=kind) for kind in ("flat", "indexed")
+    )
+    envs = [PortfolioVectorEnv.from_setting(one, 2) for one in (flat, indexed)]
+    gather = WindowGather(indexed.features, 4, indexed.space_highest)
+    seen, found = (each.reset(seed=0)[0] for each in envs)
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        whole = gather(*tensors({key: found[key] for key in ("t", "weights")}).values()).numpy()
+        assert whole.tobytes() == seen.tobytes()
+        mask = whole[:, 3 * 9 : 4 * 9].reshape(2, 3, 3)[:, :, -1]
+        assert np.array_equal(mask, tradable[found["t"][:, 0]])
+        actions = rng.uniform(-1, 1, (2, 4))
+        seen, found = (each.step(actions)[0] for each in envs)
 
 
 @pytest.mark.parametrize("panel", [np.zeros((2, 1), np.float32), np.zeros((9, 1))])
