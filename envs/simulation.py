@@ -6,9 +6,9 @@ did (`Step`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from gymnasium import spaces
@@ -18,14 +18,17 @@ from envs.actions import ActionMap, make_action_map, refuse_nan
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
-from envs.market.costs import ProportionalCost
+from envs.market.costs import Cost, CostArrays, ProportionalCost
 from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
-from envs.market.kernel import flat_nb, step_nb
+from envs.market.kernel import flat_nb, step_frictions_nb, step_nb
 from envs.market.legs import Legs, make_legs
 from envs.observations import BOUND, OBSERVATIONS, feature_rows, observation_space
 from envs.rewards import TERMS, Reward
 
 Float = NDArray[np.float64]
+MAX_DELAY = 3
+# `step_nb` reads these first fields of `State` and `Step`; the others are of frictions.
+N_STATE, N_STEP = 7, 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +45,11 @@ class Setting:
     observation: str
     action_map: ActionMap
     reward: Reward
-    commission: Float
-    half_spread: Float
+    costs: CostArrays
     episode_length: int | None
     random_start: bool
     ruin: float
+    delay: int = 0
     fresh: FreshPaths | None = None
     mask: NDArray[np.float32] | None = None  # [T, A] 1 where tradable; None where all cells are
 
@@ -55,6 +58,12 @@ class Setting:
         """The last row at which an episode may start."""
         length = self.last - self.first if self.episode_length is None else self.episode_length
         return self.last - length
+
+    @property
+    def frictions(self) -> bool:
+        """Whether a step needs more than proportional costs on what always trades at once."""
+        trades = self.legs.tradable is None
+        return not (self.costs.only_proportional and trades and self.delay == 0)
 
     @property
     def space_highest(self) -> float:
@@ -74,8 +83,9 @@ def make_setting(
     action: str | ActionMap = "softmax",
     action_settings: Mapping[str, float] | None = None,
     reward: Reward | None = None,
-    cost: ProportionalCost | None = None,
+    cost: Cost | None = None,
     execution: str = "next_close",
+    delay: int = 0,
     episode_length: int | None = None,
     random_start: bool = False,
     ruin: float = 0.01,
@@ -93,6 +103,8 @@ def make_setting(
         raise InputError(f"window must be at least 1 row, got {window}")
     if not 0 <= ruin < 1:
         raise InputError(f"ruin must be a fraction of the starting value in [0, 1), got {ruin}")
+    if not (isinstance(delay, int) and 0 <= delay <= MAX_DELAY):
+        raise InputError(f"delay must be 0 to {MAX_DELAY} whole rows, got {delay}")
     values, mask = feature_rows(market, features)
     warmup = features.warmup if features is not None else 0
     needed = warmup + window - 1
@@ -151,7 +163,19 @@ def make_setting(
             f"the action map is for {action_map.n_assets} assets, the market has {market.n_assets}"
         )
     cost = cost if cost is not None else ProportionalCost()
-    commission, half_spread = cost.rates(market.n_assets, action_map.gross_limit)
+    costs = cost.arrays(market, execution, action_map.gross_limit)
+    if fresh_paths and not costs.constant:
+        raise InputError(
+            "fresh_paths takes costs that are constant over time: a path of its own has no volume "
+            "and no schedule; choose cost=proportional or cost=quadratic"
+        )
+    unknown = np.isnan(costs.impact[first : stop - 1]).any(axis=1)
+    if not fresh_paths and unknown.any():
+        later = first + int(np.flatnonzero(unknown)[-1]) + 1
+        raise InputError(
+            f"cost.impact needs a volatility, and there are too few returns before row {later}; "
+            f"use start={later} or later"
+        )
     return Setting(
         market=market,
         features=values,
@@ -163,11 +187,11 @@ def make_setting(
         observation=observation,
         action_map=action_map,
         reward=reward if reward is not None else Reward(),
-        commission=commission,
-        half_spread=half_spread,
+        costs=costs,
         episode_length=episode_length,
         random_start=random_start,
         ruin=ruin,
+        delay=delay,
         fresh=fresh,
         mask=mask,
     )
@@ -184,14 +208,27 @@ class State:
     peak: Float
     return_mean: Float
     return_square: Float
+    pending: Float  # [N, delay, n_actions] decided and not yet executed, oldest first
+    waiting: NDArray[np.int64]  # [N] steps until the first action is due
+    left: Float  # [N] share of the value that the last trade left
 
     @classmethod
-    def zeros(cls, n: int, n_assets: int) -> State:
-        def one() -> Float:
-            return np.zeros(n)
+    def zeros(cls, n: int, n_assets: int, delay: int = 0, n_actions: int = 0) -> State:
+        def rows() -> NDArray[np.int64]:
+            return np.zeros(n, np.int64)
 
-        rows = np.zeros(n, np.int64)
-        return cls(rows, rows.copy(), np.zeros((n, n_assets + 1)), one(), one(), one(), one())
+        return cls(
+            row=rows(),
+            end=rows(),
+            weights=np.zeros((n, n_assets + 1)),
+            value=np.zeros(n),
+            peak=np.zeros(n),
+            return_mean=np.zeros(n),
+            return_square=np.zeros(n),
+            pending=np.zeros((n, delay, n_actions)),
+            waiting=rows(),
+            left=np.ones(n),
+        )
 
 
 @dataclass(eq=False)
@@ -215,6 +252,10 @@ class Step:
     ruined: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     done: NDArray[np.bool_]
+    impact: Float  # [N] as commission
+    borrow: Float
+    financing: Float
+    forced: NDArray[np.bool_]  # a close exceeded the margin and positions were cut
 
     @classmethod
     def zeros(cls, n: int, n_assets: int) -> Step:
@@ -239,6 +280,10 @@ class Step:
             ruined=np.zeros(n, np.bool_),
             truncated=np.zeros(n, np.bool_),
             done=np.zeros(n, np.bool_),
+            impact=one(),
+            borrow=one(),
+            financing=one(),
+            forced=np.zeros(n, np.bool_),
         )
 
 
@@ -254,12 +299,12 @@ class Simulation:
 
     def __init__(self, setting: Setting, n: int, paths: PathBlocks | None = None) -> None:
         self.setting = setting
-        n_assets = setting.market.n_assets
+        n_assets, n_actions = setting.market.n_assets, setting.action_map.n_actions
         if setting.fresh is not None and paths is None:
             paths = PathBlocks(setting.fresh, n)
         self.paths = paths
         self.blocks = np.arange(n)  # which of the paths is whose
-        self._attach(State.zeros(n, n_assets), Step.zeros(n, n_assets))
+        self._attach(State.zeros(n, n_assets, setting.delay, n_actions), Step.zeros(n, n_assets))
 
     def _attach(self, state: State, step: Step) -> None:
         self.state, self.last = state, step
@@ -270,23 +315,61 @@ class Simulation:
         self.legs, self.features = legs, features
         # A leg in which nothing moves is skipped; the kernel still wants an array in its place.
         whole = legs.before if legs.before is not None else legs.after
-        self._arguments = (
+        market = (
             setting.action_map.kind,
             *setting.action_map.settings(),
             legs.before is not None,
             legs.before if legs.before is not None else whole,
             legs.after is not None,
             legs.after if legs.after is not None else whole,
-            setting.commission,
-            setting.half_spread,
+        )
+        rewards = (
             np.ascontiguousarray(getattr(legs, reward.benchmark)),
             reward.weights(),
             reward.sharpe_decay,
             reward.risk_aversion,
             setting.ruin,
-            *state.__dict__.values(),
-            np.zeros_like(state.weights),
-            *step.__dict__.values(),
+        )
+        drifted, costs = np.zeros_like(state.weights), setting.costs
+        states, steps = list(state.__dict__.values()), list(step.__dict__.values())
+        self._step: Callable[..., int]
+        self._arguments: tuple[Any, ...]
+        if not setting.frictions:
+            rates = (costs.commission[0], costs.half_spread[0])
+            self._step = step_nb
+            self._arguments = (
+                *market,
+                *rates,
+                *rewards,
+                *states[:N_STATE],
+                drifted,
+                *steps[:N_STEP],
+            )
+            return
+        nothing = np.zeros((1, setting.market.n_assets), np.bool_)
+        self._step = step_frictions_nb
+        self._arguments = (
+            *market,
+            *rewards,
+            costs.model,
+            setting.action_map.name != "long_short",
+            legs.tradable if legs.tradable is not None else ~nothing,
+            legs.settles if legs.settles is not None else nothing,
+            costs.commission,
+            costs.half_spread,
+            costs.impact,
+            costs.impact_square,
+            costs.capacity,
+            costs.lots,
+            costs.borrow,
+            costs.financing,
+            costs.margin,
+            setting.action_map.gross_limit,
+            *states,
+            drifted,
+            np.zeros((len(state.row), setting.action_map.n_actions)),
+            np.ones_like(state.value),
+            *steps,
         )
 
     def part(self, rows: slice) -> Simulation:
@@ -324,6 +407,9 @@ class Simulation:
         state.peak[index] = 1.0
         state.return_mean[index] = 0.0
         state.return_square[index] = setting.reward.sharpe_volatility**2
+        state.pending[index] = 0.0
+        state.waiting[index] = setting.delay
+        state.left[index] = 1.0
 
     def panel_row(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row within its path, or of the panel, from a row as the kernels count them."""
@@ -338,7 +424,7 @@ class Simulation:
         Raises:
             InputError: if an action is NaN; nothing has moved then.
         """
-        refuse_nan(step_nb(actions, *self._arguments), actions)
+        refuse_nan(self._step(actions, *self._arguments), actions)
 
     def write_flat(self, out: NDArray[np.float32]) -> None:
         """Writes the `flat` observations of all portfolios, `[N, size]`."""

@@ -1,16 +1,86 @@
-"""What trading costs, as typed settings that become the arrays the kernel reads."""
+"""What trading and holding cost, as typed settings that become the arrays the kernel reads.
+
+| class | what it adds | hydra |
+|---|---|---|
+| `ProportionalCost` | commission, half spread, constant or by day | proportional, free, schedule |
+| `QuadraticCost` | a cost that grows with the square of the order | quadratic |
+| `Frictions` | impact, caps, lots, fees on shorts and debt, margin calls | impact, realistic |
+| `LiteratureCost` | the cost formulas of published comparisons | literature |
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.data.market_data import MarketData
+from envs.data.store import cache_folder, load_extra, load_panel
 from envs.errors import InputError
+from envs.market import kernel
+from envs.market.legs import standing_prices
 
 Float = NDArray[np.float64]
+Numbers = float | Sequence[float]
+# A volatility is estimated from at least as many returns.
+FEWEST_RETURNS = 5
+MODELS = {
+    "notional": kernel.EXACT,
+    "mu_eiie": kernel.MU_EIIE,
+    "simple": kernel.SIMPLE,
+    "olps": kernel.OLPS,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CostArrays:
+    """Costs in the form of the kernel, by decision row: `[T-1, A]`, or `[1, A]` where constant.
+
+    Attributes:
+        commission, half_spread: fractions of the traded notional, each side.
+        impact: coefficients; NaN where an asset has too few returns for a volatility.
+        impact_square: cost is impact * order^2; otherwise impact * sqrt(wealth) * order^1.5.
+        capacity: largest order in units of the capital; inf: none.
+        lots: value of a lot in units of the capital; 0: any fraction.
+        borrow: `[A]` fee per period on the value of a short.
+        financing: what negative cash pays per period on top of the cash rate.
+        margin: gross leverage beyond which a close forces sales; inf: none.
+        model: `kernel.EXACT`, or an approximation of the literature.
+        kinds: the names of the costs that can be other than zero.
+    """
+
+    commission: Float
+    half_spread: Float
+    impact: Float
+    impact_square: bool
+    capacity: Float
+    lots: Float
+    borrow: Float
+    financing: float
+    margin: float
+    model: int
+    kinds: tuple[str, ...] = ("commission", "spread")
+
+    @property
+    def constant(self) -> bool:
+        """Whether no array depends on time."""
+        by_row = (self.commission, self.half_spread, self.impact, self.capacity, self.lots)
+        return all(len(rows) == 1 for rows in by_row)
+
+    @property
+    def only_proportional(self) -> bool:
+        """Whether there is nothing but constant rates."""
+        return (
+            self.constant
+            and self.kinds == ("commission", "spread")
+            and self.model == kernel.EXACT
+            and not self.lots.any()
+            and bool(np.isinf(self.capacity).all())
+            and math.isinf(self.margin)
+        )
 
 
 @dataclass(frozen=True)
@@ -18,41 +88,370 @@ class ProportionalCost:
     """Costs proportional to the traded notional, on each side of a trade.
 
     Attributes:
-        commission_bps: commission in basis points of the notional; one number or one per asset.
-        half_spread_bps: half the bid-ask spread in basis points; one number or one per asset.
+        commission_bps: commission in basis points of the notional; one number or one per asset, or
+            the name of a schedule that is stored beside the panel (`one_way_cost` of `futures`, a
+            fraction of the notional for each day and asset; that of the row of the execution).
+        half_spread_bps: half the bid-ask spread, in the same way.
     """
 
-    commission_bps: float | Sequence[float] = 5.0
-    half_spread_bps: float | Sequence[float] = 5.0
+    commission_bps: Numbers | str = 5.0
+    half_spread_bps: Numbers | str = 5.0
 
     def rates(self, n_assets: int, gross_limit: float = 1.0) -> tuple[Float, Float]:
-        """`(commission, half_spread)`, each `[A]`, as fractions.
+        """`(commission, half_spread)`, each `[A]`, as fractions, where they are numbers.
 
         Raises:
             InputError: for a negative or missing rate, a wrong number of rates, or costs that take
                 all of the value (rate times gross leverage of 100 % or more).
         """
-        commission = _per_asset("cost.commission_bps", self.commission_bps, n_assets)
-        half_spread = _per_asset("cost.half_spread_bps", self.half_spread_bps, n_assets)
-        worst = float((commission + half_spread).max()) * gross_limit
-        if worst >= 1.0:
-            raise InputError(
-                f"commission plus half spread, times gross leverage, is {worst:.0%} of the traded "
-                "value: a trade would cost all there is; cost.commission_bps and "
-                "cost.half_spread_bps are in basis points (10 is 0.1 %)"
-            )
+        commission = _per_asset("cost.commission_bps", self.commission_bps, n_assets) / 1e4
+        half_spread = _per_asset("cost.half_spread_bps", self.half_spread_bps, n_assets) / 1e4
+        _refuse_all(commission + half_spread, gross_limit)
         return commission, half_spread
 
+    def arrays(
+        self, market: MarketData, execution: str = "next_close", gross_limit: float = 1.0
+    ) -> CostArrays:
+        """These costs for this market, by decision row.
 
-def _per_asset(key: str, bps: float | Sequence[float], n_assets: int) -> Float:
+        Raises:
+            InputError: as `rates`, and for a schedule that the market does not have.
+        """
+        commission = self._rows("commission_bps", self.commission_bps, market, execution)
+        half_spread = self._rows("half_spread_bps", self.half_spread_bps, market, execution)
+        _refuse_all(commission + half_spread, gross_limit)
+        n = market.n_assets
+        return CostArrays(
+            commission=commission,
+            half_spread=half_spread,
+            impact=np.zeros((1, n)),
+            impact_square=False,
+            capacity=np.full((1, n), np.inf),
+            lots=np.zeros((1, n)),
+            borrow=np.zeros(n),
+            financing=0.0,
+            margin=np.inf,
+            model=kernel.EXACT,
+        )
+
+    def words(self) -> str:
+        """The costs in plain words, for reports."""
+        commission, spread = _rate_words(self.commission_bps), _rate_words(self.half_spread_bps)
+        return f"commission {commission} and half spread {spread} of the traded notional, each side"
+
+    @staticmethod
+    def _rows(key: str, value: Numbers | str, market: MarketData, execution: str) -> Float:
+        if isinstance(value, str):
+            rate = schedule(market, f"cost.{key}", value)
+            return np.ascontiguousarray(rate[execution_rows(market, execution)])
+        return _per_asset(f"cost.{key}", value, market.n_assets)[None] / 1e4
+
+
+@dataclass(frozen=True)
+class QuadraticCost(ProportionalCost):
+    """An order of the share o of the value costs `quadratic * o^2` of it, whatever the wealth.
+
+    The cost of Garleanu and Pedersen (2013), 0.5 * o' Lambda o, for a diagonal Lambda: `quadratic`
+    is half its diagonal.
+
+    Attributes:
+        quadratic: one number or one per asset.
+        others: as `ProportionalCost`.
+    """
+
+    quadratic: Numbers = 0.01
+    commission_bps: Numbers | str = 0.0
+    half_spread_bps: Numbers | str = 0.0
+
+    def arrays(
+        self, market: MarketData, execution: str = "next_close", gross_limit: float = 1.0
+    ) -> CostArrays:
+        """As `ProportionalCost.arrays`."""
+        made = super().arrays(market, execution, gross_limit)
+        quadratic = _per_asset("cost.quadratic", self.quadratic, market.n_assets)[None]
+        # The largest order turns one side into the other.
+        largest = 1.0 if gross_limit <= 1.0 else 2.0 * gross_limit
+        marginal = made.commission + made.half_spread + 2.0 * quadratic * largest
+        _refuse_all(marginal, gross_limit, "the last part of the largest order")
+        return _changed(made, impact=quadratic, impact_square=True, kinds=(*made.kinds, "impact"))
+
+    def words(self) -> str:
+        """The costs in plain words, for reports."""
+        return f"{super().words()}; {self.quadratic} times the square of each order"
+
+
+@dataclass(frozen=True)
+class Frictions(ProportionalCost):
+    """What larger, leveraged and short portfolios pay on top of proportional costs.
+
+    Attributes:
+        impact: k of the square root law: an order moves its own price, and costs
+            `k * volatility * sqrt(order / volume)` of its notional, with the volume of the row of
+            the execution and the volatility of one row over `impact_window` rows up to the
+            decision. 0: none; about 1 in the literature. Needs volume.
+        impact_window: rows of the volatility (root mean square of simple returns).
+        participation: the largest order as a share of the volume of the row of the execution. The
+            rest of an order is dropped: the next decision names a new target anyway. None: no
+            limit, or 1 with an impact. Needs volume; without volume on a row nothing trades.
+        volume: `shares` (or contracts, coins), or `currency` where the panel counts money.
+        capital: wealth 1 in the currency of the prices.
+        lot_size: shares in a lot; holdings after a trade are whole lots, rounded towards zero.
+            None: any fraction. With adjusted prices these are lots of adjusted shares.
+        borrow_fee: a year, on the value of shorts; one number or one per asset (0.01 is 1 %).
+        borrow_rate_spread: a year, what negative cash pays on top of the cash rate.
+        margin: gross leverage above that of the action map; where a close exceeds it, all positions
+            are at once scaled down to that of the action map, and charged. None: never.
+        others: as `ProportionalCost`.
+    """
+
+    impact: float = 0.0
+    impact_window: int = 21
+    participation: float | None = None
+    volume: str = "shares"
+    capital: float = 1e6
+    lot_size: float | None = None
+    borrow_fee: Numbers = 0.0
+    borrow_rate_spread: float = 0.0
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        for key, low, high in (
+            ("impact", 0.0, math.inf),
+            ("impact_window", FEWEST_RETURNS, math.inf),
+            ("participation", 0.0, math.inf),
+            ("capital", 1e-300, math.inf),
+            ("lot_size", 1e-300, math.inf),
+            ("borrow_rate_spread", 0.0, math.inf),
+            ("margin", 0.0, math.inf),
+        ):
+            value = getattr(self, key)
+            if value is None and key in ("participation", "lot_size", "margin"):
+                continue
+            if not (isinstance(value, (int, float)) and low <= value < high):
+                raise InputError(
+                    f"cost.{key} must be a finite number of at least {low:g}, got {value}"
+                )
+        if not isinstance(self.impact_window, int):
+            raise InputError(f"cost.impact_window must be whole rows, got {self.impact_window}")
+        if self.volume not in ("shares", "currency"):
+            raise InputError(f"cost.volume must be shares or currency, got {self.volume!r}")
+
+    def arrays(
+        self, market: MarketData, execution: str = "next_close", gross_limit: float = 1.0
+    ) -> CostArrays:
+        """As `ProportionalCost.arrays`.
+
+        Raises:
+            InputError: also for impact or participation on a panel without volume, for a margin
+                that is not above the gross limit, and for an impact that takes all of an order.
+        """
+        made = super().arrays(market, execution, gross_limit)
+        rows = execution_rows(market, execution)
+        can = market.tradable[rows]
+        kinds = list(made.kinds)
+        if self.impact > 0 or self.participation is not None:
+            share = 1.0 if self.participation is None else self.participation
+            volume = self._volume(market)[rows] / self.capital
+            volume[~can] = 0.0
+            made = _changed(made, capacity=share * volume)
+            if self.impact > 0:
+                kinds.append("impact")
+                sigma = volatility(market, self.impact_window)[:-1]
+                # Nothing trades without volume; the coefficient there is not used.
+                held = np.where(volume > 0, volume, np.inf)
+                impact = np.where(can, self.impact * sigma / np.sqrt(held), 0.0)
+                worst = np.nanmax(np.where(can, sigma, 0.0), axis=0) * 1.5 * math.sqrt(share)
+                marginal = made.commission + made.half_spread + self.impact * worst
+                _refuse_all(marginal, gross_limit, "the last part of the largest order")
+                made = _changed(made, impact=impact)
+        if self.lot_size is not None:
+            opens, close, _ = standing_prices(market)
+            price = opens if execution == "next_open" and opens is not None else close
+            value = np.where(can, price[rows], 1.0) * (self.lot_size / self.capital)
+            made = _changed(made, lots=value)
+        borrow = _per_asset("cost.borrow_fee", self.borrow_fee, market.n_assets)
+        if borrow.any():
+            kinds.append("borrow")
+        if self.borrow_rate_spread > 0:
+            kinds.append("financing")
+        margin = np.inf if self.margin is None else self.margin
+        if margin <= gross_limit:
+            raise InputError(
+                f"cost.margin={margin:g} must be above the gross limit of the action map, "
+                f"{gross_limit:g}; raise it, or lower action_settings.gross"
+            )
+        return _changed(
+            made,
+            borrow=borrow / market.periods_per_year,
+            financing=self.borrow_rate_spread / market.periods_per_year,
+            margin=float(margin),
+            kinds=tuple(kinds),
+        )
+
+    def _volume(self, market: MarketData) -> Float:
+        """`[T, A]` in currency; 0 where it is not known."""
+        if market.volume is None:
+            raise InputError(
+                f"cost.impact and cost.participation need volume and {market.name} has none; use "
+                "data with volume, or cost=proportional"
+            )
+        price = market.close if self.volume == "shares" else 1.0
+        return np.nan_to_num(market.volume * price, nan=0.0)
+
+    def words(self) -> str:
+        """The costs in plain words, for reports."""
+        parts = [super().words()]
+        if self.impact > 0:
+            parts.append(f"impact {self.impact:g} * volatility * sqrt(order / volume)")
+        if self.participation is not None:
+            parts.append(f"orders up to {self.participation:g} of the volume")
+        if self.impact > 0 or self.participation is not None or self.lot_size is not None:
+            parts.append(f"a capital of {self.capital:,.0f}")
+        if self.lot_size is not None:
+            parts.append(f"lots of {self.lot_size:g}")
+        if np.any(self.borrow_fee):
+            parts.append(f"{self.borrow_fee} a year on shorts")
+        if self.borrow_rate_spread > 0:
+            parts.append(f"{self.borrow_rate_spread:g} a year over the cash rate on debt")
+        if self.margin is not None:
+            parts.append(f"margin calls above a gross leverage of {self.margin:g}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class LiteratureCost:
+    """The cost formulas of published comparisons, for `execution=same_close`.
+
+    | model | share m of the value that a trade from d to b leaves; c is the rate |
+    |---|---|
+    | `notional` | m + c sum abs(m b - d) = 1: exact, that of `ProportionalCost` |
+    | `mu_eiie` | (1 - c d_cash - (2c - c^2) sum max(d - m b, 0)) / (1 - c b_cash) |
+    | `simple` | 1 - c sum abs(b - d) |
+    | `olps` | 1 - c sum abs(b - d / m_before), as in the OLPS toolbox of Li and Hoi |
+
+    `mu_eiie` is that of Jiang, Xu and Liang 2017.
+
+    Attributes:
+        model: one of these.
+        rate: fraction of the traded notional on each side (0.001 is 10 basis points).
+    """
+
+    model: str = "notional"
+    rate: float = 0.001
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise InputError(f"unknown cost.model {self.model!r}; known: {', '.join(MODELS)}")
+        if not (isinstance(self.rate, (int, float)) and 0 <= self.rate < 0.5):
+            raise InputError(f"cost.rate must be a fraction in [0, 0.5), got {self.rate}")
+
+    def arrays(
+        self, market: MarketData, execution: str = "next_close", gross_limit: float = 1.0
+    ) -> CostArrays:
+        """As `ProportionalCost.arrays`.
+
+        Raises:
+            InputError: for costs that take all of the value.
+        """
+        made = ProportionalCost(self.rate * 1e4, 0.0).arrays(market, execution, gross_limit)
+        return _changed(made, model=MODELS[self.model])
+
+    def words(self) -> str:
+        """The costs in plain words, for reports."""
+        return f"{self.rate:g} of the traded notional, each side, by the formula {self.model!r}"
+
+
+Cost = ProportionalCost | LiteratureCost
+
+
+def execution_rows(market: MarketData, execution: str) -> slice:
+    """The rows at which the decisions 0..T-2 are executed."""
+    return slice(0, -1) if execution == "same_close" else slice(1, None)
+
+
+def volatility(market: MarketData, window: int) -> Float:
+    """`[T, A]` root mean square of the simple returns of the last `window` rows up to each row.
+
+    A return counts where the asset trades at its end, one over a halt whole. With fewer than
+    `FEWEST_RETURNS` of them it is the median of the assets that have as many, and NaN where none
+    has.
+    """
+    _, close, _ = standing_prices(market)
+    square = np.full(close.shape, np.nan)
+    square[1:] = (close[1:] / close[:-1] - 1.0) ** 2
+    known = np.isfinite(square) & market.tradable
+    square[~known] = 0.0
+    total, count = np.zeros(close.shape), np.zeros(close.shape)
+    # Lag by lag: a cumulated sum would carry the rounding of all rows before the window.
+    for lag in range(min(window, len(close))):
+        total[lag:] += square[: len(close) - lag]
+        count[lag:] += known[: len(close) - lag]
+    made = np.full(close.shape, np.nan)
+    enough = count >= FEWEST_RETURNS
+    made[enough] = np.sqrt(total[enough] / count[enough])
+    some = enough.any(axis=1)
+    middle = np.full(len(close), np.nan)
+    middle[some] = np.nanmedian(made[some], axis=1)
+    return np.where(enough, made, middle[:, None])
+
+
+def schedule(market: MarketData, key: str, name: str) -> Float:
+    """`[T, A]` array `name` of the store that the market came from, for its rows and symbols.
+
+    Raises:
+        InputError: if there is none, or if it is negative or missing somewhere.
+    """
+    path = cache_folder() / f"{market.name}.h5"
+    if not path.is_file():
+        raise InputError(
+            f"{key}={name!r} is a schedule, and {market.name} has none; give numbers in basis "
+            "points (data=futures has the schedule one_way_cost)"
+        )
+    values, panel = load_extra(path, market.name, name), load_panel(path, market.name)
+    rows = np.searchsorted(panel.dates, market.dates)
+    missing = [s for s in market.symbols if s not in panel.symbols]
+    wrong = values.shape != panel.close.shape or values.dtype.kind != "f"
+    if (
+        wrong
+        or missing
+        or (rows == panel.n_rows).any()
+        or (panel.dates[rows] != market.dates).any()
+    ):
+        raise InputError(f"{key}={name!r} is not a schedule for the days and symbols of this panel")
+    columns = np.array([panel.symbols.index(s) for s in market.symbols])
+    rate = values[np.ix_(rows, columns)]
+    if not (np.isfinite(rate) & (rate >= 0)).all():
+        raise InputError(f"{key}={name!r} is missing or negative on some of these days")
+    return rate
+
+
+def _changed(made: CostArrays, **changes: object) -> CostArrays:
+    return CostArrays(**{**made.__dict__, **changes})  # type: ignore[arg-type]
+
+
+def _refuse_all(rate: Float, gross_limit: float, what: str = "commission plus half spread") -> None:
+    worst = float(rate.max()) * gross_limit
+    if worst >= 1.0:
+        raise InputError(
+            f"{what}, times gross leverage, is {worst:.0%} of the traded "
+            "value: a trade would cost all there is; cost.commission_bps and "
+            "cost.half_spread_bps are in basis points (10 is 0.1 %)"
+        )
+
+
+def _per_asset(key: str, value: Numbers | str, n_assets: int) -> Float:
     try:
-        rate = np.asarray(bps, np.float64) / 1e4
+        rate = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{key} must be one number or {n_assets} of them, got {bps}") from None
+        raise InputError(f"{key} must be one number or {n_assets} of them, got {value}") from None
     if rate.ndim == 0:
         rate = np.full(n_assets, float(rate))
     if rate.shape != (n_assets,):
         raise InputError(f"{key} must be one number or {n_assets} of them, got {rate.size}")
     if not (np.isfinite(rate).all() and (rate >= 0).all()):
-        raise InputError(f"{key} must be finite and not negative, got {bps}")
+        raise InputError(f"{key} must be finite and not negative, got {value}")
     return rate
+
+
+def _rate_words(value: Numbers | str) -> str:
+    return f"by the schedule {value!r}" if isinstance(value, str) else f"{value} bps"
