@@ -169,8 +169,8 @@ def conditional_rows_nb(
 
 
 @njit(cache=True, nogil=True)
-def mixture_rows_nb(belief, growth, probability, portfolios, weights):
-    """Growth-optimal weights of N portfolios that hold the M laws for true with their beliefs.
+def mixture_rows_nb(belief, growth, probability, portfolios, risk_aversion, weights):
+    """Best weights of N portfolios that hold the M laws for true with their beliefs.
 
     Args:
         belief: `[N, M]`, rows sum to 1. growth: `[M, Q, V]` of the V portfolios under each law.
@@ -183,7 +183,7 @@ def mixture_rows_nb(belief, growth, probability, portfolios, weights):
     for n in range(belief.shape[0]):
         for m in range(n_laws):
             joint[m * n_outcomes : (m + 1) * n_outcomes] = belief[n, m] * probability
-        best_mix_nb(flat, joint, 1.0, mix)
+        best_mix_nb(flat, joint, risk_aversion, mix)
         weights[n] = mix @ portfolios
 
 

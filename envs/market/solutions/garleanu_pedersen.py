@@ -84,13 +84,14 @@ def solve(
             f"needs risk_aversion > 0 and discount in [0, 1), got {risk_aversion} and {discount}"
         )
     kept = 1.0 - discount
+    value_xf = np.zeros((n_assets, n_factors))
     if np.ndim(cost) == 0 and not float(cost) >= 0:  # type: ignore[arg-type]
         raise InputError(f"cost must not be negative, got {cost}")
     matrix = cost * covariance if np.ndim(cost) == 0 else np.asarray(cost, np.float64)
     if not matrix.any():
-        aim = np.linalg.solve(risk_aversion * covariance, loadings)
+        aim = np.asarray(np.linalg.solve(risk_aversion * covariance, loadings), np.float64)
         rate = np.eye(n_assets)
-        value_xx, value_xf = np.zeros_like(covariance), np.zeros_like(loadings)
+        value_xx = np.zeros((n_assets, n_assets))
         gain = kept * loadings.T @ aim
     else:
         values, vectors = np.linalg.eigh(matrix)
@@ -103,29 +104,30 @@ def solve(
         s, basis = np.linalg.eigh(risk_aversion * inverse @ covariance @ inverse)
         b = discount + kept * s
         y = 2.0 * kept * s / (b + np.sqrt(b * b + 4.0 * kept * kept * s))
-        value_xx = half @ (basis * y) @ basis.T @ half
-        rate = np.linalg.solve(matrix, value_xx)
+        value_xx = np.asarray(half @ (basis * y) @ basis.T @ half, np.float64)
+        rate = np.asarray(np.linalg.solve(matrix, value_xx))
         # value_xf = kept (I - rate') (B + value_xf decay), as a linear system in its columns.
         pull = kept * (np.eye(n_assets) - rate.T)
         system = np.eye(n_assets * n_factors) - np.kron(decay.T, pull)
         solved = np.linalg.solve(system, (pull @ loadings).ravel(order="F"))
-        value_xf = solved.reshape((n_assets, n_factors), order="F")
-        aim = np.linalg.solve(value_xx, value_xf)
+        value_xf[:] = solved.reshape((n_assets, n_factors), order="F")
+        aim = np.asarray(np.linalg.solve(value_xx, value_xf), np.float64)
         curvature = matrix + kept * (risk_aversion * covariance + value_xx)
         slope = kept * (loadings + value_xf @ decay)
         gain = slope.T @ np.linalg.solve(curvature, slope)
     # value_ff = gain + kept decay' value_ff decay.
     system = np.eye(n_factors**2) - kept * np.kron(decay.T, decay.T)
-    value_ff = np.linalg.solve(system, gain.ravel()).reshape(n_factors, n_factors)
+    value_ff = np.asarray(np.linalg.solve(system, gain.ravel()), np.float64)
+    value_ff = value_ff.reshape(n_factors, n_factors)
     noise = 0.5 * float(np.trace(value_ff @ factor_covariance))
     value_0 = kept * noise / discount if discount > 0 else np.inf
-    solution = Solution(rate, aim, value_xx, value_xf, value_ff, value_0, np.nan)
-    parts = (loadings, decay, factor_covariance, covariance, matrix, risk_aversion)
-    return Solution(rate, aim, value_xx, value_xf, value_ff, value_0, _mean(solution, *parts))
+    mean = _mean(rate, aim, loadings, decay, factor_covariance, covariance, matrix, risk_aversion)
+    return Solution(rate, aim, value_xx, value_xf, value_ff, value_0, mean)
 
 
 def _mean(
-    solution: Solution,
+    rate: Float,
+    aim: Float,
     loadings: Float,
     decay: Float,
     factor_covariance: Float,
@@ -135,8 +137,8 @@ def _mean(
 ) -> float:
     """Expected undiscounted gain a period of the rule, in the stationary law of (x_{t-1}, f_t)."""
     n_assets, n_factors = loadings.shape
-    stay = np.eye(n_assets) - solution.rate
-    to_aim = solution.rate @ solution.aim
+    stay = np.eye(n_assets) - rate
+    to_aim = rate @ aim
     move = np.zeros((n_assets + n_factors,) * 2)
     move[:n_assets, :n_assets], move[:n_assets, n_assets:] = stay, to_aim
     move[n_assets:, n_assets:] = decay

@@ -1,8 +1,8 @@
 """BCRP: the best constant rebalanced portfolio, chosen with the whole history known.
 
-Cover 1991, "Universal portfolios". It is the yardstick of online portfolio selection and beats every
-single asset and every fixed mix; nobody can hold it, because it reads the future. In a market of
-independent, identically distributed steps it converges to the growth-optimal portfolio.
+Cover 1991, "Universal portfolios". It is the yardstick of online portfolio selection and beats
+every single asset and every fixed mix; nobody can hold it, because it reads the future. In a market
+of independent, identically distributed steps it converges to the growth-optimal portfolio.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def merton_weights(
     drift: Float, covariance: Float, cash_rate: float = 0.0, risk_aversion: float = 1.0
 ) -> Float:
     """`[A]` = covariance^-1 (drift - cash_rate) / risk_aversion; continuous trading, no limits."""
-    return np.linalg.solve(covariance, np.asarray(drift) - cash_rate) / risk_aversion
+    premium = np.asarray(drift, np.float64) - cash_rate
+    return np.asarray(np.linalg.solve(covariance, premium) / risk_aversion, np.float64)
 
 
 def merton_long_only(

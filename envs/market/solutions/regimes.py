@@ -34,6 +34,8 @@ class Law:
         dt: length of a step in years. cash_rate: simple, a year.
         portfolios: `[V, A+1]` that may be mixed (`best_mix.corners`).
         order: of the quadrature in each shock; 3 leaves an error of 1e-7 in weights at daily steps.
+        risk_aversion: of CRRA utility. Other than 1 it is myopic only where the regime is seen: the
+            next regime is then independent of the growth, and utility factors.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Law:
         cash_rate: float,
         portfolios: Float,
         order: int = 3,
+        risk_aversion: float = 1.0,
     ) -> None:
         drift, volatility = np.asarray(drift, np.float64), np.asarray(volatility, np.float64)
         self.transition = np.asarray(transition, np.float64)
@@ -57,6 +60,7 @@ class Law:
         made = [brownian_outcomes(d, c, dt, cash_rate, order) for d, c in zip(drift, covariances)]
         self._growth = np.stack([growth @ self.portfolios.T for growth, _ in made])
         self._probability = made[0][1]
+        self._risk_aversion = float(risk_aversion)
         self._n_assets = drift.shape[1]
 
     def start(self, n: int) -> Float:
@@ -80,8 +84,15 @@ class Law:
         return posterior @ self.transition
 
     def weights(self, belief: Float) -> Float:
-        """`[N, A+1]` weights (cash last) of highest expected log growth under the beliefs `[N, M]`."""
+        """`[N, A+1]` weights (cash last) of highest utility of the step under beliefs `[N, M]`."""
         belief = np.ascontiguousarray(belief, np.float64)
         weights = np.empty((len(belief), self._n_assets + 1))
-        mixture_rows_nb(belief, self._growth, self._probability, self.portfolios, weights)
+        mixture_rows_nb(
+            belief,
+            self._growth,
+            self._probability,
+            self.portfolios,
+            self._risk_aversion,
+            weights,
+        )
         return weights
