@@ -33,7 +33,8 @@ class Trajectory:
         net_return: `[n]` simple return after costs; `value[k+1] = value[k] * (1 + net_return[k])`.
         asset_return: `[n]` simple return of the daily equal-weight mix of what is listed, no costs.
         cash_return: `[n]` simple return of cash over the step.
-        costs: kind ("commission", "spread") -> `[n]` fraction of the value before the trade.
+        costs: kind -> `[n]` fraction of the value before the trade: "commission" and "spread", and
+            "impact", "borrow" and "financing" where they are configured.
         turnover: `[n]` sum over assets of |traded notional| over the value before the trade.
         value: `[n+1]` wealth; `value[0]` is 1.
         reward: `[n]` the reward that the env gave.
@@ -111,8 +112,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         "net_return",
         "asset_return",
         "cash_return",
-        "commission",
-        "spread",
+        *setting.costs.kinds,
         "turnover",
         "value",
     )
@@ -146,7 +146,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         net_return=kept["net_return"],
         asset_return=kept["asset_return"],
         cash_return=kept["cash_return"],
-        costs={"commission": kept["commission"], "spread": kept["spread"]},
+        costs={kind: kept[kind] for kind in setting.costs.kinds},
         turnover=kept["turnover"],
         value=np.append(1.0, kept["value"]),
         reward=reward[:k],

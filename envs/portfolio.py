@@ -54,15 +54,18 @@ class PortfolioEnv(gym.Env):
     wealth; one step gives between ln(1e-4) = -9.2 (ruin) and the log of the largest daily growth.
 
     ## Start and end of an episode
-    Starts at `start`, or with `random_start` at a row drawn uniformly. `truncated` at the end of
+    Starts at `start`, or with `random_start` at a row drawn uniformly; in cash, or with
+    `random_weights` in weights drawn uniformly from the simplex, so that a learner meets portfolios
+    that its own trades would not have led to. `truncated` at the end of
     the window or after `episode_length` steps: the market goes on, learners should bootstrap.
     `terminated` by ruin: the value has fallen to `ruin` times its start or below.
 
     ## Info
     `t` (row of the next decision), `date` (of close t), `value`, `weights` (just after the trade),
-    `gross_return`, `net_return`, `asset_return` (equal-weight mix), `cash_return`, `commission`,
-    `spread`, `turnover` (the last three as fractions of the value before the trade) and
-    `reward_terms`.
+    `gross_return`, `net_return`, `asset_return` (equal-weight mix), `cash_return`, `turnover` and
+    each kind of cost as fractions of the value before the trade: `commission` and `spread`, and
+    where they are configured `impact`, `borrow` and `financing`; with a margin `forced` (the close
+    exceeded it, positions were cut); and `reward_terms`.
 
     ## Arguments
     market: the panel; a `MarketData` (default: the `sp500` source).
@@ -71,8 +74,11 @@ class PortfolioEnv(gym.Env):
         decision is made at row stop-2, so that its return lies inside.
     window: rows in a `flat` observation. observation: `flat` or `indexed`.
     action, action_settings: name of an action map, and gross and net for `long_short`.
-    reward: a `Reward`. cost: a `ProportionalCost`; default 5 bps commission and 5 bps half spread.
-    execution, episode_length, random_start, ruin: see above.
+    reward: a `Reward`. cost: one of `envs.market.costs`; default: a `ProportionalCost` of 5 bps
+        commission and 5 bps half spread.
+    delay: rows (0 to 3) by which every action is executed later than `execution` says; until the
+        first is, the portfolio stays in cash.
+    execution, episode_length, random_start, random_weights, ruin: see above.
     fresh_paths: on a simulated market, a fresh path of its process in every episode (needs an
         episode_length; start, stop and random_start have no meaning then). features_of: makes the
         features of a path from its prices; None: what the process shows (`market.observed`).
@@ -158,11 +164,12 @@ class PortfolioEnv(gym.Env):
             "net_return": float(last.net_return[0]),
             "asset_return": float(simulation.legs.equal_weight[row]) - 1.0,
             "cash_return": float(simulation.legs.cash[row]) - 1.0,
-            "commission": float(last.commission[0]),
-            "spread": float(last.spread[0]),
+            **{kind: float(getattr(last, kind)[0]) for kind in self.setting.costs.kinds},
             "turnover": float(last.turnover[0]),
             "reward_terms": dict(zip(TERMS, last.terms[0].tolist(), strict=True)),
         }
+        if self.setting.costs.can_force:
+            info["forced"] = bool(last.forced[0])
         if self.render_mode is not None:
             self._frames.append((info["value"], weights))
         return self._observe(), float(last.reward[0]), terminated, truncated, info

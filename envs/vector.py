@@ -193,11 +193,12 @@ class PortfolioVectorEnv(VectorEnv):
             "weights": seen(last.target),
             "gross_return": seen(last.gross_return),
             "net_return": seen(last.net_return),
-            "commission": seen(last.commission),
-            "spread": seen(last.spread),
+            **{kind: seen(getattr(last, kind)) for kind in self.setting.costs.kinds},
             "turnover": seen(last.turnover),
             "reward_terms": dict(zip(TERMS, seen(last.terms).T, strict=True)),
         }
+        if self.setting.costs.can_force:
+            info["forced"] = seen(last.forced)
         if any(final is not None for final in finals):
             final_obs = np.full(self.num_envs, None, dtype=object)
             for final in finals:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from agents.rollout import Trajectory
@@ -90,16 +91,15 @@ def window_days(market: MarketData, rows: tuple[int, int]) -> tuple[str, str, in
 
 def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str, Any]:
     """The provenance in the words and the order of the report."""
-    cost = cfg.cost
+    late = f", {cfg.env.delay} rows later" if cfg.env.delay else ""
     git = facts["git"]
     return {
         "command": facts["command"],
         "commit": f"{git['commit']}{' with changes' if git['dirty'] else ''}",
         "data": f"{market.name}: {market.n_assets} assets, {market.n_rows} rows",
         "fingerprint": market.fingerprint,
-        "execution": EXECUTION[cfg.env.execution],
-        "costs": f"commission {cost.commission_bps} bps and half spread {cost.half_spread_bps} bps "
-        "of the traded notional, each side",
+        "execution": EXECUTION[cfg.env.execution] + late,
+        "costs": instantiate(cfg.cost, _convert_="all").words(),
         "seeds": facts["seeds"] or "none: nothing is trained",
         "started": facts["started"],
         "seconds": facts["seconds"],

@@ -65,6 +65,11 @@ class CostArrays:
     kinds: tuple[str, ...] = ("commission", "spread")
 
     @property
+    def can_force(self) -> bool:
+        """Whether a margin can force sales."""
+        return math.isfinite(self.margin)
+
+    @property
     def constant(self) -> bool:
         """Whether no array depends on time."""
         by_row = (self.commission, self.half_spread, self.impact, self.capacity, self.lots)
@@ -79,7 +84,7 @@ class CostArrays:
             and self.model == kernel.EXACT
             and not self.lots.any()
             and bool(np.isinf(self.capacity).all())
-            and math.isinf(self.margin)
+            and not self.can_force
         )
 
 
