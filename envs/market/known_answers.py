@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from envs.actions import ActionMap, LongShort
 from envs.errors import InputError
-from envs.market.costs import ProportionalCost
+from envs.market.costs import ProportionalCost, QuadraticCost
 from envs.market.known_policies import (
     ConstantWeights,
     FactorTimingPolicy,
@@ -70,7 +70,6 @@ def optimum(
     process: Process,
     *,
     cost: ProportionalCost | float = 0.0,
-    quadratic_cost: float | Float | None = None,
     risk_aversion: float = 1.0,
     discount: float = 0.0,
     action: str | ActionMap = "simplex",
@@ -84,12 +83,12 @@ def optimum(
 
     Args:
         process: with its true parameters.
-        cost: proportional, as the env charges it; or a rate per side as a fraction.
-        quadratic_cost: Lambda of Garleanu and Pedersen a period (mean-reverting factors only), in
-            place of `cost`: a matrix, or a number for its multiple of the covariance of returns.
-            Utility is then the mean-variance gain that is added up, and `discount` is a period.
+        cost: as the env charges it: `ProportionalCost` with constant rates, or `QuadraticCost`
+            without such rates (mean-reverting factors only); or a rate per side as a fraction.
         risk_aversion: gamma > 0. Known for other values than 1 where the shocks of prices tell
-            nothing of the state.
+            nothing of the state. With quadratic costs utility is mean-variance and is added up, as
+            the reward term `mean_variance` with this risk aversion.
+        discount: a period; for quadratic costs only.
         action: the action map of the env. All long-only maps ("softmax", "simplex", "trade") have
             the same best weights; they are answered as "simplex".
         gross, net: limits of "long_short"; net None: 1 or `gross`, whichever is less, as the map.
@@ -100,11 +99,9 @@ def optimum(
     limits = _limits(action, gross, net)
     if not risk_aversion > 0:
         raise InputError(f"risk_aversion must be positive (1 is log utility), got {risk_aversion}")
-    rate = _rate(cost, process, limits)
-    if quadratic_cost is not None:
-        if not isinstance(process, MeanReverting) or rate > 0:
-            raise InputError("quadratic_cost is for MeanReverting without other costs")
-        return GarleanuPedersenPolicy(process, quadratic_cost, limits, risk_aversion, discount)
+    if isinstance(cost, QuadraticCost):
+        return _aim(process, cost, limits, risk_aversion, discount)
+    rate = _rate(cost, process.n_assets)
     if rate > 0:
         return _band(process, rate, risk_aversion, limits)
     if isinstance(process, GeometricBrownian | JumpDiffusion):
@@ -144,6 +141,20 @@ def _by_state(process: Process, risk_aversion: float, limits: Limits) -> KnownPo
         f"no answer is known for {type(process).__name__}: the parameters of a path are hidden; "
         "choose one of the processes of docs/known_answers.md"
     )
+
+
+def _aim(
+    process: Process, cost: QuadraticCost, limits: Limits, risk_aversion: float, discount: float
+) -> KnownPolicy:
+    """Garleanu and Pedersen: the cost of an order o is quadratic o^2 = Lambda o^2 / 2."""
+    quadratic = np.broadcast_to(np.asarray(cost.quadratic, np.float64), process.n_assets)
+    if not isinstance(process, MeanReverting) or _rate(cost, process.n_assets) > 0:
+        raise InputError(
+            "quadratic costs have a known answer for MeanReverting, without proportional costs "
+            "beside them; use another cost, or cost.commission_bps=0 cost.half_spread_bps=0"
+        )
+    matrix = np.diag(2.0 * quadratic)
+    return GarleanuPedersenPolicy(process, matrix, limits, risk_aversion, discount)
 
 
 def _band(process: Process, cost: float, risk_aversion: float, limits: Limits) -> KnownPolicy:
@@ -218,13 +229,17 @@ def _limits(action: str | ActionMap, gross: float, net: float | None) -> Limits:
     return Limits(name, gross, min(1.0, gross) if net is None else net)
 
 
-def _rate(cost: ProportionalCost | float, process: Process, limits: Limits) -> float:
+def _rate(cost: ProportionalCost | float, n_assets: int) -> float:
     """Cost per side of the dearest asset."""
     if isinstance(cost, int | float):
         if not 0 <= cost < 0.5:
             raise InputError(f"cost must be a fraction per side in [0, 0.5), got {cost}")
         return float(cost)
-    commission, half_spread = cost.rates(process.n_assets)
+    if type(cost) not in (ProportionalCost, QuadraticCost):
+        raise InputError(
+            f"no answer is known for {type(cost).__name__}; use ProportionalCost or QuadraticCost"
+        )
+    commission, half_spread = cost.rates(n_assets)
     return float((commission + half_spread).max())
 
 
