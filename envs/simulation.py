@@ -48,6 +48,7 @@ class Setting:
     costs: CostArrays
     episode_length: int | None
     random_start: bool
+    random_weights: bool
     ruin: float
     delay: int = 0
     fresh: FreshPaths | None = None
@@ -88,6 +89,7 @@ def make_setting(
     delay: int = 0,
     episode_length: int | None = None,
     random_start: bool = False,
+    random_weights: bool = False,
     ruin: float = 0.01,
     fresh_paths: bool = False,
     features_of: FeaturesOf | None = None,
@@ -190,6 +192,7 @@ def make_setting(
         costs=costs,
         episode_length=episode_length,
         random_start=random_start,
+        random_weights=random_weights,
         ruin=ruin,
         delay=delay,
         fresh=fresh,
@@ -403,6 +406,10 @@ class Simulation:
         state.end[index] = setting.last if length is None else row + length
         state.weights[index] = 0.0
         state.weights[index, -1] = 1.0
+        if setting.random_weights:
+            # Normalised exponentials are uniform on the simplex.
+            draws = np.array([rng.standard_exponential(state.weights.shape[1]) for rng in rngs])
+            state.weights[index] = draws / draws.sum(axis=1, keepdims=True)
         state.value[index] = 1.0
         state.peak[index] = 1.0
         state.return_mean[index] = 0.0
