@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -166,14 +167,14 @@ def make_window(
         stop=stop + 1,
         reward=build(cfg, "reward"),
         cost=build(cfg, "cost"),
-        **{"fresh_paths": False, **changes},
+        # Only a learner's episodes begin anywhere; who is judged begins in cash.
+        **{"fresh_paths": False, "random_weights": False, **changes},
     )
 
 
-def make_paths(
-    cfg: DictConfig, market: MarketData, features: FeaturePanel, scaler: Scaler, length: int
-) -> Setting:
+def make_paths(cfg: DictConfig, prepared: Prepared, length: int, **changes: Any) -> Setting:
     """A simulated market on which every episode of this length runs on a fresh path."""
+    market, features, scaler = prepared.market, prepared.features, prepared.scaler
     builder = build(cfg, "features.build")
     # What a process shows of itself needs no scaler, and is written without a panel of prices.
     shown = isinstance(scaler, NoScaler) and features.names == market.observed_names
@@ -185,6 +186,7 @@ def make_paths(
         fresh_paths=True,
         features_of=None if shown else lambda path: scaler.transform(builder(path)),
         episode_length=length,
+        **changes,
     )
 
 
@@ -225,8 +227,9 @@ def training_window(cfg: DictConfig, prepared: Prepared, rows: tuple[int, int]) 
     window = rows[1] - rows[0]
     length = window if cfg.env.episode_length is None else min(cfg.env.episode_length, window)
     if market.process is not None and cfg.env.fresh_paths:
-        return make_paths(cfg, market, features, prepared.scaler, length)
-    return make_window(cfg, market, features, rows, random_start=True, episode_length=length)
+        return make_paths(cfg, prepared, length)
+    changes = {"random_start": True, "random_weights": cfg.env.random_weights}
+    return make_window(cfg, market, features, rows, episode_length=length, **changes)
 
 
 def run_agent(
@@ -249,9 +252,11 @@ def run_agent(
     seeds = agent_seeds(cfg)
     trajectories, curves, scores = [], {}, []
     policies: dict[str, Policy] = {}
+    seconds: dict[str, float] = {}
     label = f"{agent.name}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     with Progress(agent.trained_steps * len(seeds), label) as progress:
         for seed in seeds:
+            began = time.perf_counter()
             trained = train(
                 agent,
                 training,
@@ -267,10 +272,13 @@ def run_agent(
             curves[f"{agent.name}/{seed}"] = trained.curve
             scores.append(max(trained.curve["validation"]))
             policies[str(seed)] = trained.policy
+            seconds[str(seed)] = time.perf_counter() - began
     if cfg.known_answer is not None:
         answer: KnownAnswer = build(cfg, "known_answer")
-        paths = make_paths(cfg, market, features, prepared.scaler, answer.n_steps)
-        write_json(folder / "known_answer.json", answer.judge(paths, policies))
+        paths = make_paths(cfg, prepared, answer.n_steps, random_weights=False)
+        training_facts = {"agent": agent.name, "steps": agent.trained_steps, "seconds": seconds}
+        known = {**training_facts, **answer.judge(paths, policies)}
+        write_json(folder / "known_answer.json", known)
     return agent.name, trajectories, curves, float(np.mean(scores))
 
 

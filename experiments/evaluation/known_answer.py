@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from agents.paths import utility_on_paths
 from agents.policy import Policy
 from envs.errors import InputError
+from envs.market.known_answers import ConstantWeights, optimum
+from envs.market.score import score
 from envs.simulation import Setting
 
 Float = NDArray[np.float64]
@@ -28,6 +30,7 @@ class KnownAnswer:
     """What is asked of the agents of one simulated market.
 
     Attributes:
+        market: what the market is, in a few words.
         utility: the reward term that is the utility: `log_return` or `mean_variance`.
         n_paths: common random paths, of `n_steps` steps each, on which all policies are compared.
         seed: of the first of these paths; training never draws from it.
@@ -35,6 +38,7 @@ class KnownAnswer:
         level: of the intervals over paths.
     """
 
+    market: str
     utility: str = "log_return"
     n_paths: int = 8192
     n_steps: int = 252
@@ -50,13 +54,10 @@ class KnownAnswer:
         """Scores these policies on the market of the setting, which has fresh paths.
 
         Returns:
-            JSON-able: `utility`, `n_paths`, `n_steps`, the utilities a year of `equal_weight` and
-            `optimum`, and for each policy its `utility`, `score` and the `interval` of the score
+            JSON-able: `market`, `utility`, `n_paths`, `n_steps`, the utilities a year of
+            `equal_weight` and `optimum`, and for each policy its `utility`, `score` and the `interval` of the score
             over paths.
         """
-        from envs.market.known_answers import ConstantWeights, optimum
-        from envs.market.score import score
-
         process = setting.market.process
         per_year = process.periods_per_year
 
@@ -74,6 +75,7 @@ class KnownAnswer:
             result = score(mine, equal, best, level=self.level)
             scores[name] = {"utility": float(mine.mean()), **result}
         return {
+            "market": self.market,
             "utility": self.utility,
             "n_paths": self.n_paths,
             "n_steps": self.n_steps,

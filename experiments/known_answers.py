@@ -1,0 +1,205 @@
+"""`python -m experiments.known_answers`: every agent on every market whose optimum is known.
+
+Runs the recipes `+exp=known_answer/...` one by one, each with several seeds, and prints and saves
+one table. Each recipe is a run of its own in a folder below `--out`; called again with the same
+folder, the command keeps what is finished and goes on where it was interrupted.
+
+Exit status 0, 2 if an argument cannot be used, 1 if a recipe failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.errors import InputError
+from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
+from experiments.run_folder import open_run_folder, write_json, write_text
+
+FAILED = 1
+GROUP = "known_answer"
+ANSWER = "known_answer.json"
+COLUMNS = (
+    "market", "agent", "score", "interval", "lowest", "policy", "optimum", "equal weight",
+    "steps", "seconds",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, runs, prints, and returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.known_answers",
+        description="Scores agents on simulated markets whose best possible policy is known.",
+    )
+    parser.add_argument(
+        "recipes", nargs="*", metavar="RECIPE", help="merton, heston_ddpg, ...; default: all"
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="of each agent (default 5)")
+    parser.add_argument("--jobs", type=int, default=1, help="recipes run at once (default 1)")
+    parser.add_argument("--out", type=Path, help="default: outputs/known_answers/TIME")
+    arguments = parser.parse_args(argv)
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    out = arguments.out or Path("outputs") / "known_answers" / now
+    try:
+        return run(arguments.recipes or recipes(), arguments.seeds, arguments.jobs, out)
+    except InputError as error:
+        complain(str(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; go on with the same command and --out {out}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def recipes() -> list[str]:
+    """Names of all recipes of the group."""
+    folder = files("hydra_conf") / "exp" / GROUP
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[0] != "_")
+
+
+def run(names: Sequence[str], seeds: int, jobs: int, out: Path) -> int:
+    """Runs the recipes into `out` and writes `table.json`, `table.csv` and `table.md` there.
+
+    Raises:
+        InputError: for an unknown recipe, or a folder of other settings.
+    """
+    known = recipes()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"unknown recipe {unknown[0]!r}; known: {', '.join(known)}")
+    if seeds < 1 or jobs < 1:
+        raise InputError(f"--seeds and --jobs must be at least 1, got {seeds} and {jobs}")
+    out = open_run_folder(out)
+    for name in names:
+        _check_seeds(out / name, seeds)
+    print(f"{len(names)} recipes, {seeds} seeds each, in {out}")
+    with ThreadPoolExecutor(jobs) as pool:
+        good = list(pool.map(lambda name: _run_recipe(name, seeds, out / name), names))
+    rows = [row(name, out / name) for name, fine in zip(names, good) if fine]
+    write_json(out / "table.json", rows)
+    write_text(out / "table.csv", _csv(rows))
+    write_text(out / "table.md", markdown(rows))
+    _print(rows)
+    print(f"table: {out / 'table.md'}")
+    return 0 if all(good) else FAILED
+
+
+def _check_seeds(folder: Path, seeds: int) -> None:
+    if (folder / "config.yaml").exists() and saved_config(folder).n_seeds != seeds:
+        raise InputError(
+            f"{folder} was begun with {saved_config(folder).n_seeds} seeds, not {seeds}; "
+            "choose another --out"
+        )
+
+
+def _run_recipe(name: str, seeds: int, folder: Path) -> bool:
+    """One recipe in a process of its own, unless it is finished; False if it failed."""
+    if (folder / ANSWER).exists() and (folder / "report.html").exists():
+        print(f"{name}: finished before", flush=True)
+        return True
+    what = [f"+exp={GROUP}/{name}", f"n_seeds={seeds}", f"hydra.run.dir={folder}"]
+    if (folder / "config.yaml").exists():
+        what = [f"resume={folder}"]
+    log = open_run_folder(folder) / "log.txt"
+    with open(log, "a", encoding="utf-8") as file:
+        command = [sys.executable, "-m", "experiments.run", *what]
+        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+    last = "" if status == 0 else f" failed with status {status}, see {log}"
+    print(f"{name}:{last or ' done'}", flush=True)
+    return status == 0
+
+
+def row(name: str, folder: Path) -> dict[str, Any]:
+    """One row of the table: mean score over the seeds, its interval, and what it took.
+
+    The interval is Student's over seeds: how far another set of seeds may be. That of one seed over
+    the random paths is in the run's own `known_answer.json`.
+    """
+    answer = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
+    scores = np.array([one["score"] for one in answer["policies"].values()])
+    seconds = list(answer["seconds"].values())
+    low = high = None
+    if len(scores) > 1:
+        from scipy.stats import t
+
+        half = t.ppf(0.975, len(scores) - 1) * scores.std(ddof=1) / math.sqrt(len(scores))
+        low, high = scores.mean() - half, scores.mean() + half
+    return {
+        "market": answer["market"],
+        "agent": answer["agent"],
+        "recipe": name,
+        "score": scores.mean(),
+        "low": low,
+        "high": high,
+        "scores": scores,
+        "policy": np.mean([one["utility"] for one in answer["policies"].values()]),
+        "optimum": answer["optimum"],
+        "equal_weight": answer["equal_weight"],
+        "utility": answer["utility"],
+        "steps": answer["steps"],
+        "seconds": float(np.mean(seconds)),
+        "n_seeds": len(scores),
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    interval = "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+    utilities = [f"{100 * row[key]:.2f}" for key in ("policy", "optimum", "equal_weight")]
+    return [
+        row["market"], row["agent"], f"{row['score']:.3f}", interval, f"{min(row['scores']):.3f}",
+        *utilities, f"{row['steps'] / 1e6:.1f} M", f"{row['seconds']:.0f}",
+    ]  # fmt: skip
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    keys = [key for key in rows[0] if key != "scores"] if rows else []
+    lines = [",".join(keys)]
+    lines += [",".join("" if r[key] is None else str(r[key]) for key in keys) for r in rows]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The table as text for a page, with where it comes from."""
+    from experiments.provenance import git_state, machine
+
+    seeds = rows[0]["n_seeds"] if rows else 0
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    git, computer = git_state(), machine()
+    lines += [
+        "",
+        f"Score: 1 is the optimum, 0 equal weight; mean of {seeds} seeds, their 95 % interval, and "
+        "the lowest seed. Policy, optimum and equal weight: utility in percent a year on common "
+        "random paths. Seconds: of one seed.",
+        f"`python -m experiments.known_answers`, commit {str(git['commit'])[:12]}"
+        f"{' with changes' if git['dirty'] else ''}, {datetime.now(UTC):%Y-%m-%d}, "
+        + ", ".join(f"{value}" for value in computer.values())
+        + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for k, column in enumerate(COLUMNS):
+        table.add_column(column, justify="left" if k < 2 else "right")
+    for one in rows:
+        table.add_row(*_cells(one))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
