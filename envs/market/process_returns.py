@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
+from envs.data.market_data import MarketData
 from envs.market.process_base import (
     Float,
     Numbers,
@@ -56,6 +57,13 @@ class GeometricBrownian(Process):
     @property
     def n_assets(self) -> int:
         return len(self.drift)
+
+    @classmethod
+    def fit(cls, market: MarketData) -> Self:
+        """Sample moments of the log returns, and the panel's mean cash rate."""
+        from envs.market.process_fits import fit_geometric_brownian
+
+        return cls(**fit_geometric_brownian(market))
 
     def _simulate(self, seeds: Seeds, n_steps: int, parameters: dict[str, Float]) -> Paths:
         from envs.market.process_kernels import geometric_brownian_nb
@@ -134,6 +142,17 @@ class MeanReverting(Process):
     def observed_names(self) -> tuple[str, ...]:
         return tuple(f"factor_{j}" for j in range(len(self.reversion)))
 
+    @classmethod
+    def fit(cls, market: MarketData, factors: Float | None = None) -> Self:
+        """AR(1) of given `factors` `[T, K]` and least squares of the excess returns on them.
+
+        Both without a constant: the factors must have a mean near 0. No library estimates factors
+        that are not given.
+        """
+        from envs.market.process_fits import fit_mean_reverting
+
+        return cls(**fit_mean_reverting(market, factors))
+
     def _simulate(self, seeds: Seeds, n_steps: int, parameters: dict[str, Float]) -> Paths:
         from envs.market.process_kernels import BOUND, mean_reverting_nb
 
@@ -201,6 +220,13 @@ class JumpDiffusion(Process):
     @property
     def n_assets(self) -> int:
         return len(self.drift)
+
+    @classmethod
+    def fit(cls, market: MarketData) -> Self:
+        """Maximum likelihood of each asset's log returns through scipy."""
+        from envs.market.process_fits import fit_jump_diffusion
+
+        return cls(**fit_jump_diffusion(market))
 
     def _simulate(self, seeds: Seeds, n_steps: int, parameters: dict[str, Float]) -> Paths:
         from envs.market.process_kernels import jump_diffusion_nb

@@ -68,8 +68,8 @@ class RegimeSwitching(Process):
             self._refuse("transition", "must hold chances >= 0 whose rows sum to 1")
         self._put(transition=frozen(transition / transition.sum(axis=1, keepdims=True)))
         m = len(transition)
-        # One stationary law means that the equations below have full rank.
-        if np.linalg.matrix_rank(np.eye(m) - self.transition) != m - 1:
+        # One stationary law means that the equations for it leave one direction open, not two.
+        if m > 1 and np.linalg.svd(np.eye(m) - self.transition, compute_uv=False)[-2] < ROUNDING:
             self._refuse("transition", "falls apart into regimes that never meet; connect them")
         n_assets = self._correlation_size()
         tables = {name: self._rows(name, m) for name in ("drift", "volatility")}
