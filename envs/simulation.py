@@ -409,6 +409,8 @@ class Simulation:
         if setting.random_weights:
             # Normalised exponentials are uniform on the simplex.
             draws = np.array([rng.standard_exponential(state.weights.shape[1]) for rng in rngs])
+            if setting.mask is not None:
+                draws[:, :-1] *= setting.mask[row]
             state.weights[index] = draws / draws.sum(axis=1, keepdims=True)
         state.value[index] = 1.0
         state.peak[index] = 1.0

@@ -356,8 +356,15 @@ class LiteratureCost:
         """As `ProportionalCost.arrays`.
 
         Raises:
-            InputError: for costs that take all of the value.
+            InputError: for costs that take all of the value, and for a formula other than
+                `notional` on a panel in which not everything trades at all times: they know no
+                order that is not executed.
         """
+        if self.model != "notional" and not market.tradable.all():
+            raise InputError(
+                f"cost.model={self.model!r} needs assets that all trade throughout, and those of "
+                f"{market.name} do not; use cost.model=notional or data without gaps"
+            )
         made = ProportionalCost(self.rate * 1e4, 0.0).arrays(market, execution, gross_limit)
         return _changed(made, model=MODELS[self.model])
 
