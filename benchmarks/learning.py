@@ -10,49 +10,70 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.environments import EPISODE
-from benchmarks.measure import Effort, Row, panel, pinned, rates, take_turns
+from benchmarks.measure import Effort, Figures, Row, panel, pinned, rates, take_turns
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The PPO of `agent=ppo` with one and two torch threads, and with more portfolios at once."""
+    """PPO with one and two torch threads, with a tiny network, and on long windows."""
     from agents.sb3 import PPO
 
-    usual = PPO(torch_threads=1)
-    wide = replace(usual, num_envs=4 * usual.num_envs, n_steps=usual.n_steps // 4)
-    return compare([usual, replace(usual, torch_threads=2), wide], effort)
+    usual = PPO()
+    tiny = replace(usual, network=(8,), num_envs=2048, n_steps=16, batch_size=16_384, n_epochs=2)
+    rows = compare({usual: 25_000, replace(usual, torch_threads=2): None, tiny: 150_000}, effort)
+    # Batches of up to 32 MB come from memory that the C library keeps; larger ones are mapped, and
+    # every page of them is cleared, each time.
+    windows = replace(usual, num_envs=128, n_steps=32, batch_size=512, n_epochs=2)
+    return [*rows, *on_windows(windows, effort)]
 
 
-def compare(agents: list[Any], effort: Effort) -> list[Row]:
-    """Learning and collecting of all agents take turns; validation is no part of either."""
+def compare(agents: dict[Any, float | None], effort: Effort) -> list[Row]:
+    """Learning, against its target, and collecting; validation is no part of either."""
     with pinned(2) as note:
-        pairs = [learner(agent, effort) for agent in agents]
-        work = {
-            f"{k} {kind}": function
-            for k, pair in enumerate(pairs)
-            for kind, function in zip(("learn", "collect"), pair, strict=True)
-        }
-        # One call is long: a few repeats say enough.
-        brief = replace(effort, repeats=min(effort.repeats, 7), seconds=0.0)
-        taken = take_turns(work, brief)
+        taken = in_turn({agent: learner(agent, effort) for agent in agents}, effort)
     rows = []
-    for k, agent in enumerate(agents):
+    for agent, target in agents.items():
+        network = "x".join(str(width) for width in agent.network)
         what = (
-            f"64x64 network, {agent.num_envs:,} envs x {agent.n_steps} steps, "
-            f"{agent.torch_threads} torch thread(s)"
+            f"network {network}, {agent.num_envs:,} envs x {agent.n_steps} steps, "
+            f"{agent.n_epochs} epochs, {agent.torch_threads} torch thread(s)"
         )
-        # Two threads are there to show why one is the default.
-        judged = agent.torch_threads == 1
-        for kind, name, target in (
-            ("learn", "PPO", 20_000),
-            ("collect", "PPO rollouts", 200_000),
-        ):
-            found = rates(taken[f"{k} {kind}"], agent.steps_per_round * effort.rounds)
-            goal = target if judged else None
+        for kind, name, goal in (("learn", "PPO", target), ("collect", "PPO rollouts", None)):
+            found = rates(taken[agent, kind], agent.steps_per_round * effort.rounds)
             rows.append(Row(f"{name}, {what}", "steps/s", found, target=goal, cores=2, note=note))
     return rows
 
 
-def learner(agent: Any, effort: Effort) -> tuple[Callable[[], None], Callable[[], None]]:
+def on_windows(agent: Any, effort: Effort) -> list[Row]:
+    """The same learning from `flat` and from `indexed` observations of a long window."""
+    brief = replace(effort, rounds=1)
+    window = min(60, effort.rows // 4)
+    kinds = ("flat", "indexed")
+    with pinned(2) as note:
+        learners = {kind: learner(agent, brief, observation=kind, window=window) for kind in kinds}
+        taken = in_turn(learners, brief)
+    rows = []
+    for kind in kinds:
+        for verb, name in (("learn", "PPO"), ("collect", "PPO rollouts")):
+            found = rates(taken[kind, verb], agent.steps_per_round)
+            what = f"{name}, {kind}, window of {window}, {agent.num_envs} envs"
+            rows.append(Row(what, "steps/s", found, cores=2, note=note))
+    return rows
+
+
+def in_turn(
+    learners: dict[Any, tuple[Callable[[], None], Callable[[], None]]], effort: Effort
+) -> dict[tuple[Any, str], Figures]:
+    """Seconds of `learn` and `collect` of each; a call is long, so that few repeats say enough."""
+    keys = [(key, verb) for key in learners for verb in ("learn", "collect")]
+    functions = [function for pair in learners.values() for function in pair]
+    work = {str(k): function for k, function in enumerate(functions)}
+    taken = take_turns(work, replace(effort, repeats=min(effort.repeats, 7), seconds=0.0))
+    return {key: taken[str(k)] for k, key in enumerate(keys)}
+
+
+def learner(
+    agent: Any, effort: Effort, **arguments: Any
+) -> tuple[Callable[[], None], Callable[[], None]]:
     """Functions that learn for some rounds, and that collect the rollouts of as many."""
     import torch
     from stable_baselines3.common.callbacks import CallbackList
@@ -71,6 +92,7 @@ def learner(agent: Any, effort: Effort) -> tuple[Callable[[], None], Callable[[]
         reward=Reward({"excess_log_return": 1.0}, scale=100.0),
         episode_length=min(EPISODE, effort.rows // 4),
         random_start=True,
+        **arguments,
     )
     model = agent.build(SB3VecEnv(envs), seed=0)
     nothing = CallbackList([])

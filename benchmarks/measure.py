@@ -30,10 +30,11 @@ class Effort:
     envs: int = 1024
     rounds: int = 4  # of PPO in one repeat
     feature_panel: tuple[int, int] = (500, 8000)
+    large: tuple[int, int] = (500, 16_384)  # assets, envs
 
 
 FULL = Effort(repeats=40, seconds=0.05)
-QUICK = Effort(repeats=5, seconds=0.02, rounds=1, feature_panel=(50, 2000))
+QUICK = Effort(repeats=5, seconds=0.02, rounds=1, feature_panel=(50, 2000), large=(100, 1024))
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Row:
         target: what must be reached; the median is held against it.
         less: whether less is better (seconds, memory).
         cores: how many the work was pinned to.
+        points: (size, median seconds) of a row that says how something grows; `benchmarks.scaling`
+            draws them.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Row:
     less: bool = False
     cores: int = 1
     note: str = ""
+    points: tuple[tuple[float, float], ...] = ()
 
     @property
     def reached(self) -> float | None:
@@ -123,11 +127,13 @@ def pinned(cores: int) -> Iterator[str]:
         os.sched_setaffinity(0, before)
 
 
-def panel(rows: int) -> tuple[MarketData, FeaturePanel]:
+def panel(
+    rows: int, n_assets: int = ASSETS, n_features: int = FEATURES
+) -> tuple[MarketData, FeaturePanel]:
     """The task of all rows: a synthetic market of 20 assets and 8 features of white noise."""
     from envs.data.synthetic import synthetic
 
-    noise = np.random.default_rng(0).standard_normal((rows, ASSETS, FEATURES))
-    names = tuple(f"noise_{k}" for k in range(FEATURES))
-    features = FeaturePanel(np.clip(noise, -10, 10).astype(np.float32), names, warmup=0)
-    return synthetic(n_rows=rows, n_assets=ASSETS, seed=0), features
+    noise = np.random.default_rng(0).standard_normal((rows, n_assets, n_features), np.float32)
+    names = tuple(f"noise_{k}" for k in range(n_features))
+    features = FeaturePanel(np.clip(noise, -10, 10), names, warmup=0)
+    return synthetic(n_rows=rows, n_assets=n_assets, seed=0), features

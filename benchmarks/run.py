@@ -22,14 +22,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environments, learning, peers, programs
+from benchmarks import environments, learning, memory, peers, programs, scaling, torchtrade_peer
 from benchmarks.measure import FULL, QUICK, Effort, Row
 
 CONCERNS = {
     "environments": environments.measure,
-    "memory": environments.memory,
+    "memory": memory.measure,
+    "scaling": scaling.measure,
     "learning": learning.measure,
     "peers": peers.measure,
+    "torchtrade": torchtrade_peer.measure,
     "programs": programs.measure,
     "recipe": programs.recipe,
 }
@@ -47,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--full", action="store_true", help="also +exp=ppo_portfolio (minutes)")
     parser.add_argument("--json", type=Path, help="default: outputs/benchmarks/TIME.json")
     parser.add_argument("--markdown", type=Path, help="also write the table for the documentation")
+    parser.add_argument("--figure", type=Path, help="also draw how time grows (concern: scaling)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.concerns if name not in CONCERNS]
     if unknown:
@@ -61,6 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.markdown:
         options.markdown.write_text(markdown(result))
         print(f"written: {options.markdown}")
+    if options.figure and any(row["points"] for row in result["rows"]):
+        scaling.draw(result["rows"], options.figure)
+        print(f"written: {options.figure}")
 
 
 def collect(concerns: list[str], effort: Effort, full: bool = False) -> dict[str, Any]:
