@@ -1,0 +1,1 @@
+"""The leak audit, piece by piece; `experiments.audit` is its command line."""
