@@ -675,7 +675,9 @@ def reward_nb(
         sharpe = 0.0
         # Constant returns have no Sharpe ratio to differentiate.
         if variance > 1e-12:
-            sharpe = (square[n] * delta_mean - 0.5 * mean[n] * delta_square) / variance**1.5
+            # Not variance**1.5: a general power takes as long as all the rest of a reward.
+            cubed = variance * math.sqrt(variance)
+            sharpe = (square[n] * delta_mean - 0.5 * mean[n] * delta_square) / cubed
         mean[n] += sharpe_decay * delta_mean
         square[n] += sharpe_decay * delta_square
 
