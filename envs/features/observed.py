@@ -12,14 +12,18 @@ from envs.features.panel import FeaturePanel
 def observed_features(market: MarketData) -> FeaturePanel:
     """`market.observed` as a panel; known at each row, without warm-up, in units near 1.
 
+    A process may show nothing of itself: then there are no features, only the weights held.
+
     Raises:
         InputError: if the market shows nothing, since it is not a simulated one.
     """
-    if market.observed is None:
+    if market.observed is None and market.process is None:
         raise InputError(
             f"features=observed is for simulated markets (data=simulated/...), and {market.name} "
             "is not one; choose another option of features"
         )
+    if market.observed is None:
+        return FeaturePanel(np.zeros((*market.close.shape, 0), np.float32), ())
     names = market.observed_names
-    groups = {"observed": slice(0, len(names))} if names else {}
-    return FeaturePanel(np.array(market.observed), names, groups, warmup=0)
+    groups = {"observed": slice(0, len(names))}
+    return FeaturePanel(np.array(market.observed), names, groups)
