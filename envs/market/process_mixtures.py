@@ -192,7 +192,7 @@ class Mixture(Process):
         processes: with the same assets, observed names, periods a year and cash rate.
         shares: chances, sum 1; default equal ones.
 
-    The state of a path is that of its process, filled up with NaN to the longest.
+    The state of a path is that of its process: those that show the same hold states of one size.
 
     Raises:
         InputError: naming the field.
@@ -245,20 +245,20 @@ class Mixture(Process):
 
     def _simulate(self, seeds: Seeds, n_steps: int, parameters: dict[str, Float]) -> Paths:
         chosen, n = self.chosen(seeds), len(seeds)
-        growth = np.empty((n, n_steps, self.n_assets))
-        n_features = len(self.observed_names)
-        observed = np.empty((n, n_steps + 1, self.n_assets, n_features), np.float32)
-        states = {}
-        for number_of, process in enumerate(self.processes):
-            of_it = np.flatnonzero(chosen == number_of)
-            made = process.simulate(seeds[of_it], n_steps)
-            growth[of_it], observed[of_it] = made.growth, made.observed
-            states[number_of] = of_it, made.state
-        longest = max(state.shape[2] for _, state in states.values())
-        state = np.full((n, n_steps + 1, longest), np.nan)
-        for of_it, part in states.values():
-            state[of_it, :, : part.shape[2]] = part
-        return Paths(growth, state, observed)
+        parts = [
+            (of_it, process.simulate(seeds[of_it], n_steps))
+            for i, process in enumerate(self.processes)
+            for of_it in [np.flatnonzero(chosen == i)]
+        ]
+
+        def joined(name: str) -> Any:
+            first = getattr(parts[0][1], name)
+            whole = np.empty((n, *first.shape[1:]), first.dtype)
+            for of_it, made in parts:
+                whole[of_it] = getattr(made, name)
+            return whole
+
+        return Paths(joined("growth"), joined("state"), joined("observed"))
 
 
 def growth_rows(market: MarketData, asker: str) -> Float:
