@@ -163,8 +163,9 @@ def test_beliefs_are_those_of_statsmodels_on_a_long_path():
     process = RegimeSwitching()
     growth = process.simulate(seeds(1), 3000).growth
     model = MarkovRegression(np.log(growth[0, :, 0]), k_regimes=2, switching_variance=True)
-        means = (process.drift[:, 0] - process.volatility[:, 0] ** 2 / 2) * process.dt
-    known = model.filter([*process.transition[:, 0], *means, *(process.volatility[:, 0] ** 2 * process.dt)])
+    variance = process.volatility[:, 0] ** 2 * process.dt
+    means = process.drift[:, 0] * process.dt - variance / 2
+    known = model.filter([*process.transition[:, 0], *means, *variance])
     after = known.filtered_marginal_probabilities @ process.transition
     np.testing.assert_allclose(process.belief(growth)[0, 1:], after, rtol=1e-9, atol=1e-12)
 
