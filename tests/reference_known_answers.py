@@ -18,6 +18,8 @@ def log_growth_by_integration(weight, law, cash):
     """E[log(w e^x + (1-w) cash)] for a frozen scipy law of the log growth x, adaptively."""
 
     def integrand(x):
+        if x > 0:
+            return law.pdf(x) * (x + math.log(weight + (1 - weight) * cash * math.exp(-x)))
         return law.pdf(x) * math.log(weight * math.exp(x) + (1 - weight) * cash)
 
     low, high = law.ppf(1e-13), law.ppf(1 - 1e-13)

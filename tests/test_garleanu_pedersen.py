@@ -186,7 +186,6 @@ PROCESS = MeanReverting(
 @pytest.mark.slow
 def test_in_the_env_the_policy_earns_its_mean_and_no_other_earns_more():
     """Weights drift with prices and gains compound, so the mean is met to a few percent."""
-
     cost, gamma = QuadraticCost(quadratic=0.01), 8.0
     market = simulated(process=PROCESS, n_rows=300)
     setting = make_setting(

@@ -22,6 +22,9 @@ MOST_ITERATIONS = 80
 # The complementarity at which the interior point stops: weights that the optimum has at zero are
 # left at about 1e-12.
 CLOSE = 1e-18
+# Several mixes of corners may be one portfolio: the Hessian is singular along them, and gets this
+# share of its largest diagonal element.
+RIDGE = 1e-12
 # Below this a weight is put to zero.
 NEGLIGIBLE = 1e-9
 
@@ -106,8 +109,11 @@ def best_mix_nb(growth, probability, risk_aversion, mix):
             break
         # After a long step the path is followed well, and the aim can be bolder.
         aim = (0.01 if step > 0.9 else 0.2) * complementarity
+        ridge = 0.0
         for j in range(n):
-            matrix[j, j] += slack[j] / mix[j]
+            ridge = max(ridge, RIDGE * matrix[j, j])
+        for j in range(n):
+            matrix[j, j] += slack[j] / mix[j] + ridge
             move[j] = gradient[j] - level + aim / mix[j]
             ones[j] = 1.0
         factor_nb(matrix)
@@ -276,7 +282,8 @@ def certainty_equivalent(
     if risk_aversion == 1.0:
         return np.asarray(log @ mass)
     power = 1.0 - risk_aversion
-    # Relative to the mean, so that long horizons do not overflow.
-    centre = np.asarray(log @ mass)
-    inner = np.exp(power * (log - centre[..., None])) @ mass
-    return np.asarray(centre + np.log(inner) / power)
+    # Relative to the largest, so that long horizons do not overflow.
+    exponent = power * log
+    largest = exponent.max(axis=-1)
+    inner = np.exp(exponent - largest[..., None]) @ mass
+    return np.asarray((largest + np.log(inner)) / power)
