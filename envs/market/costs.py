@@ -44,6 +44,7 @@ class CostArrays:
         impact: coefficients; NaN where an asset has too few returns for a volatility.
         impact_square: cost is impact * order^2; otherwise impact * sqrt(wealth) * order^1.5.
         capacity: largest order in units of the capital; inf: none.
+        stretch: times `capacity` is the largest order of a forced sale, the whole volume.
         lots: value of a lot in units of the capital; 0: any fraction.
         borrow: `[A]` fee per period on the value of a short.
         financing: what negative cash pays per period on top of the cash rate.
@@ -57,6 +58,7 @@ class CostArrays:
     impact: Float
     impact_square: bool
     capacity: Float
+    stretch: float
     lots: Float
     borrow: Float
     financing: float
@@ -132,6 +134,7 @@ class ProportionalCost:
             impact=np.zeros((1, n)),
             impact_square=False,
             capacity=np.full((1, n), np.inf),
+            stretch=1.0,
             lots=np.zeros((1, n)),
             borrow=np.zeros(n),
             financing=0.0,
@@ -205,7 +208,8 @@ class Frictions(ProportionalCost):
         borrow_fee: a year, on the value of shorts; one number or one per asset (0.01 is 1 %).
         borrow_rate_spread: a year, what negative cash pays on top of the cash rate.
         margin: gross leverage above that of the action map; where a close exceeds it, all positions
-            are at once scaled down to that of the action map, and charged. None: never.
+            are at once scaled down to that of the action map, and charged. Such a sale may take the
+            whole volume. None: never.
         others: as `ProportionalCost`.
     """
 
@@ -223,7 +227,7 @@ class Frictions(ProportionalCost):
         for key, low, high in (
             ("impact", 0.0, math.inf),
             ("impact_window", FEWEST_RETURNS, math.inf),
-            ("participation", 0.0, math.inf),
+            ("participation", 1e-300, math.inf),
             ("capital", 1e-300, math.inf),
             ("lot_size", 1e-300, math.inf),
             ("borrow_rate_spread", 0.0, math.inf),
@@ -258,14 +262,16 @@ class Frictions(ProportionalCost):
             share = 1.0 if self.participation is None else self.participation
             volume = self._volume(market)[rows] / self.capital
             volume[~can] = 0.0
-            made = _changed(made, capacity=share * volume)
+            made = _changed(made, capacity=share * volume, stretch=max(1.0 / share, 1.0))
             if self.impact > 0:
                 kinds.append("impact")
                 sigma = volatility(market, self.impact_window)[:-1]
                 # Nothing trades without volume; the coefficient there is not used.
                 held = np.where(volume > 0, volume, np.inf)
                 impact = np.where(can, self.impact * sigma / np.sqrt(held), 0.0)
-                worst = np.nanmax(np.where(can, sigma, 0.0), axis=0) * 1.5 * math.sqrt(share)
+                worst = (
+                    np.nanmax(np.where(can, sigma, 0.0), axis=0) * 1.5 * math.sqrt(max(share, 1.0))
+                )
                 marginal = made.commission + made.half_spread + self.impact * worst
                 _refuse_all(marginal, gross_limit, "the last part of the largest order")
                 made = _changed(made, impact=impact)

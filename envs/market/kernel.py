@@ -166,7 +166,7 @@ def trade_one_nb(
     target,
     wealth,
     long_only,
-    capped,
+    stretch,
     tradable,
     commission,
     half_spread,
@@ -195,7 +195,7 @@ def trade_one_nb(
         held: `[A+1]` weights before the trade. target: `[A+1]` wished; out: executed.
         wealth: value of the portfolio, in units of the capital.
         long_only: no weight of `held` and `target` is negative, and none may become so.
-        capped: whether the cap binds (not in a forced sale).
+        stretch: times `capacity` is the largest order: 1, more in a forced sale.
         tradable: `[A]`. commission, half_spread: `[A]` fractions of the traded notional.
         impact: `[A]` coefficients. square: cost is impact * order^2 whatever the wealth; otherwise
             impact * sqrt(wealth) * order^1.5.
@@ -244,9 +244,9 @@ def trade_one_nb(
             order = x * weight - held[i]
             size = abs(order)
             marginal = commission[i] + half_spread[i]
-            cut = capped and size * wealth > capacity[i]
+            cut = size * wealth > stretch * capacity[i]
             if cut:
-                size = capacity[i] / wealth
+                size = stretch * capacity[i] / wealth
                 changed = True
             if impact[i] > 0.0:
                 cost, extra = impact_nb(size, growing * impact[i], square)
@@ -284,7 +284,7 @@ def trade_one_nb(
             target[i] = held[i]
             continue
         wish = x * target[i]
-        cap = capacity[i] / wealth if capped else np.inf
+        cap = stretch * capacity[i] / wealth
         if wish - held[i] > cap:
             wish = held[i] + cap
         elif held[i] - wish > cap:
@@ -390,7 +390,7 @@ def trade_limited_nb(
             target[n],
             wealth[n],
             long_only,
-            True,
+            1.0,
             tradable[at_nb(tradable, row[n])],
             commission[at_nb(commission, row[n])],
             half_spread[at_nb(half_spread, row[n])],
@@ -938,6 +938,7 @@ def step_frictions_nb(
     impact,
     impact_square,
     capacity,
+    stretch,
     lots,
     borrow,
     financing,
@@ -1098,7 +1099,7 @@ def step_frictions_nb(
             drifted[n],
             wealth,
             False,
-            False,
+            stretch,
             tradable[at_nb(tradable, r)],
             commission[at_nb(commission, r)],
             half_spread[at_nb(half_spread, r)],
