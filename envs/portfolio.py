@@ -179,12 +179,9 @@ class PortfolioEnv(gym.Env):
         return {"t": row, "date": self.setting.market.dates[row]}
 
     def _observe(self) -> Any:
-        simulation = self.simulation
-        if self.setting.observation == "flat":
-            out = np.empty((1, *self.observation_space.shape), np.float32)  # type: ignore[misc]
-            simulation.write_flat(out)
-            return out[0]
-        return {key: part[0] for key, part in simulation.indexed().items()}
+        out = self.simulation.empty_observations()
+        self.simulation.write(out)
+        return {key: part[0] for key, part in out.items()} if isinstance(out, dict) else out[0]
 
     def render(self) -> Any:
         """`[height, width, 3]` uint8 picture of wealth and weights so far, if asked for."""

@@ -26,6 +26,8 @@ from envs.observations import BOUND, OBSERVATIONS, feature_rows, observation_spa
 from envs.rewards import TERMS, Reward
 
 Float = NDArray[np.float64]
+# [N, size] for `flat`, and [N, ...] by key for `indexed`.
+Observations = NDArray[np.float32] | dict[str, NDArray]
 MAX_DELAY = 3
 # `step_nb` reads these first fields of `State` and `Step`; the others are of frictions.
 N_STATE, N_STEP = 7, 17
@@ -448,17 +450,35 @@ class Simulation:
             out,
         )
 
-    def indexed(self) -> dict[str, NDArray]:
-        """The `indexed` observations of all portfolios, the first axis of every part."""
+    def write_indexed(self, out: dict[str, NDArray]) -> None:
+        """Writes the `indexed` observations of all portfolios, the first axis of every part."""
         setting, state = self.setting, self.state
         highest = setting.space_highest
-        parts: dict[str, NDArray] = {
-            "t": state.row[:, None].copy(),
-            "weights": np.clip(state.weights, -highest, highest),
-        }
+        out["t"][:, 0] = state.row
+        np.clip(state.weights, -highest, highest, out=out["weights"])
         if setting.mask is not None:
-            parts["tradable"] = setting.mask[state.row]
-        return parts
+            np.take(setting.mask, state.row, axis=0, out=out["tradable"])
+
+    def write(self, out: Observations) -> None:
+        """Writes the observations of all portfolios into what `empty_observations` made."""
+        if isinstance(out, dict):
+            self.write_indexed(out)
+        else:
+            self.write_flat(out)
+
+    def empty_observations(self) -> Observations:
+        """Room for the observations of all portfolios."""
+        n, n_columns = self.state.weights.shape
+        if self.setting.observation == "flat":
+            size = self.setting.window * self.features.shape[1] + n_columns
+            return np.empty((n, size), np.float32)
+        out: dict[str, NDArray] = {
+            "t": np.empty((n, 1), np.int64),
+            "weights": np.empty((n, n_columns)),
+        }
+        if self.setting.mask is not None:
+            out["tradable"] = np.empty((n, n_columns - 1), np.float32)
+        return out
 
     def space(self) -> spaces.Space:
         """The observation space of one portfolio."""

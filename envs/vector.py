@@ -19,7 +19,7 @@ from envs.errors import InputError
 from envs.features.panel import FeaturePanel
 from envs.portfolio import default_market
 from envs.rewards import TERMS
-from envs.simulation import Setting, Simulation, make_setting
+from envs.simulation import Observations, Setting, Simulation, make_setting
 from envs.workers import Worker
 
 
@@ -85,10 +85,8 @@ class PortfolioVectorEnv(VectorEnv):
         self.single_action_space = setting.action_map.space()
         self.single_observation_space = self.simulation.space()
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._flat = setting.observation == "flat"
-        if self._flat:
-            self._shape = (num_envs, *(self.single_observation_space.shape or ()))
-            self._buffers = [] if copy else [np.zeros(self._shape, np.float32) for _ in range(2)]
+        made = 0 if copy else 2
+        self._buffers = [self.simulation.empty_observations() for _ in range(made)]
         self._rngs: list[np.random.Generator] = []
         bounds = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
@@ -123,9 +121,8 @@ class PortfolioVectorEnv(VectorEnv):
                     self._rngs[i] = seeding.np_random(s)[0]
         self._restart(self.simulation, np.arange(self.num_envs), 0)
         out = self._next_buffer()
-        if out is not None:
-            self.simulation.write_flat(out)
-        return self._observation(out), {
+        self.simulation.write(out)
+        return out, {
             "t": self.simulation.panel_row(self.simulation.state.row).copy(),
             "value": self.simulation.state.value.copy(),
         }
@@ -208,7 +205,7 @@ class PortfolioVectorEnv(VectorEnv):
             info["final_obs"] = final_obs
             info["_final_obs"] = last.done.copy()
         return (
-            self._observation(out),
+            out,
             last.reward.copy(),
             last.ruined.copy(),
             last.truncated.copy(),
@@ -216,7 +213,7 @@ class PortfolioVectorEnv(VectorEnv):
         )
 
     def _step_part(
-        self, k: int, actions: np.ndarray, out: np.ndarray | None
+        self, k: int, actions: np.ndarray, out: Observations
     ) -> tuple[np.ndarray, Any] | None:
         part, rows = self._parts[k], self._slices[k]
         part.step(np.ascontiguousarray(actions[rows], np.float64))
@@ -226,7 +223,9 @@ class PortfolioVectorEnv(VectorEnv):
             index = np.flatnonzero(done)
             final = (index + rows.start, self._final(part, index))
             self._restart(part, index, rows.start)
-        if out is not None:
+        if isinstance(out, dict):
+            part.write_indexed({key: whole[rows] for key, whole in out.items()})
+        else:
             part.write_flat(out[rows])
         return final
 
@@ -235,25 +234,17 @@ class PortfolioVectorEnv(VectorEnv):
         ended = Simulation(self.setting, len(index), part.paths)
         for key, value in part.state.__dict__.items():
             getattr(ended.state, key)[...] = value[index]
-        if self._flat:
-            out = np.empty((len(index), *self.single_observation_space.shape), np.float32)  # type: ignore[misc]
-            ended.write_flat(out)
-            return out
-        parts = ended.indexed()
-        return [{key: part[i] for key, part in parts.items()} for i in range(len(index))]
+        out = ended.empty_observations()
+        ended.write(out)
+        if isinstance(out, dict):
+            return [{key: part[i] for key, part in out.items()} for i in range(len(index))]
+        return out
 
-    def _next_buffer(self) -> np.ndarray | None:
-        if not self._flat:
-            return None
+    def _next_buffer(self) -> Observations:
         if self.copy:
-            return np.empty(self._shape, np.float32)
+            return self.simulation.empty_observations()
         self._buffers.reverse()
         return self._buffers[0]
-
-    def _observation(self, out: np.ndarray | None) -> Any:
-        if out is not None:
-            return out
-        return self.simulation.indexed()
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the threads."""
