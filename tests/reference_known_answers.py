@@ -17,15 +17,17 @@ def utility(wealth, gamma):
 def log_growth_by_integration(weight, law, cash):
     """E[log(w e^x + (1-w) cash)] for a frozen scipy law of the log growth x, adaptively."""
 
-    def integrand(x):
-        if x > 0:
-            return law.pdf(x) * (x + math.log(weight + (1 - weight) * cash * math.exp(-x)))
-        return law.pdf(x) * math.log(weight * math.exp(x) + (1 - weight) * cash)
+    risky = math.log(weight) if weight > 0 else -math.inf
+    safe = math.log((1 - weight) * cash) if weight < 1 else -math.inf
 
-    low, high = law.ppf(1e-13), law.ppf(1 - 1e-13)
-    middle = float(law.median())
-    pieces = [(low, middle), (middle, high)]
-    return sum(integrate.quad(integrand, a, b, epsabs=1e-14, limit=400)[0] for a, b in pieces)
+    def integrand(x):
+        return law.pdf(x) * np.logaddexp(risky + x, safe)
+
+    edges = law.ppf([1e-13, 1e-9, 1e-5, 1e-2, 0.5, 0.99, 1 - 1e-5, 1 - 1e-9, 1 - 1e-13])
+    return sum(
+        integrate.quad(integrand, a, b, epsabs=1e-14, limit=400)[0]
+        for a, b in itertools.pairwise(edges)
+    )
 
 
 def cover(growth, probability, rounds):
