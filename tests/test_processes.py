@@ -373,6 +373,15 @@ def test_bad_input_is_named(message):
         BAD[message]()
 
 
+def test_regimes_that_meet_are_never_refused():
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 3, 6):
+        for chances in rng.dirichlet(np.full(size, 0.3), (200, size)):
+            process = RegimeSwitching(drift=0.1, volatility=0.2, transition=chances)
+            left = process.stationary @ process.transition - process.stationary
+            assert np.abs(left).max() < 1e-12
+
+
 def test_a_bootstrap_needs_assets_that_traded_throughout():
     tradable = np.ones(PANEL.close.shape, bool)
     tradable[7, 1] = False

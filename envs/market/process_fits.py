@@ -30,7 +30,7 @@ LEAST_GAP = 1e-4
 MOST_JUMPS_A_PERIOD = 12
 # Of expectation-maximisation, which stops when the log likelihood gains less than this.
 MOST_ITERATIONS, ENOUGH_GAIN = 200, 1e-3
-# Two diffusions whose estimated correlation leaves this are told apart by noise alone.
+# Of two diffusions; beyond it the matrix soon has no inverse.
 MOST_CORRELATION = 0.99
 
 
@@ -212,7 +212,8 @@ def fit_jump_diffusion(market: MarketData) -> dict[str, Any]:
     """Maximum likelihood of each asset's log returns, a Poisson mixture of normals, through scipy.
 
     Jumps are independent between assets, so the covariance of two returns is that of their
-    diffusions.
+    diffusions. Where returns jump together, that asks for a correlation of the diffusions above 1:
+    it is cut at `MOST_CORRELATION`, and the pair comes out less correlated than it was.
     """
     logs, dt = _logs(market, "JumpDiffusion"), 1.0 / market.periods_per_year
     found = np.array([_fit_jumps(logs[:, a], market.symbols[a]) for a in range(market.n_assets)])
