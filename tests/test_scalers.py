@@ -146,16 +146,23 @@ def test_rolling_scaler_equals_its_definition():
     values = PANEL.values.copy()
     values[:100, 2] = np.nan
     values[200:260, 3, 1] = 7.5
+    values[300:310, 1] = np.nan  # halts: a third of a window, and more than half of one
+    values[400:420, 1] = np.nan
     panel = FeaturePanel(values, PANEL.names, PANEL.groups, PANEL.warmup)
     scaled = RollingScaler(window=window, clip=4.0).transform(panel)
     assert scaled.warmup == 14 + 29
-    for t in (0, 42, 43, 120, 128, 129, 200, 229, 259, 260, 499):
+    for t in (0, 42, 43, 120, 128, 129, 200, 229, 259, 260, 305, 310, 338, 340, 420, 424, 425, 499):
         for a in range(5):
             for f in range(4):
                 past = values[max(t - window + 1, 0) : t + 1, a, f].astype(np.float64)
                 expected = 0.0
-                if len(past) == window and np.isfinite(past).all() and past.std() > 0:
-                    expected = np.clip((past[-1] - past.mean()) / past.std(), -4, 4)
+                known = past[np.isfinite(past)]
+                old = (
+                    np.isfinite(values[: t - window + 2, a, f]).any() if t >= window - 1 else False
+                )
+                enough = old and np.isfinite(past[-1]) and 2 * len(known) >= window
+                if enough and known.std() > 0:
+                    expected = np.clip((past[-1] - known.mean()) / known.std(), -4, 4)
                 np.testing.assert_allclose(scaled.values[t, a, f], expected, rtol=1e-5, atol=1e-6)
     assert scaled.values[240, 3, 1] == 0.0
 

@@ -16,7 +16,8 @@ from envs.features.panel import FeaturePanel
 
 
 def change_after(market: MarketData, row: int, seed: int = 0) -> MarketData:
-    """The same panel up to `row`; prices, volumes, dates, halts, cash, benchmark differ after."""
+    """The same panel up to `row`; after it prices, volumes, dates, halts, what delistings pay, cash
+    and benchmark differ."""
     rng = np.random.default_rng(seed)
     later = slice(row + 1, None)
     n_later = market.n_rows - row - 1
@@ -40,6 +41,10 @@ def change_after(market: MarketData, row: int, seed: int = 0) -> MarketData:
         benchmark = market.benchmark.copy()
         benchmark[later] *= 2.0
         changed["benchmark"] = benchmark
+    if market.delisting_value is not None:
+        paid = market.delisting_value.copy()
+        paid[later] *= 0.5
+        changed["delisting_value"] = paid
     return replace(market, **changed)  # type: ignore[arg-type]
 
 

@@ -199,8 +199,10 @@ class MinMaxScaler(FittedScaler):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def rolling_score_nb(values, window, smallest, clip, out):
-    """`(x - mean) / deviation` (ddof 0) of the last `window` rows, recomputed for each row."""
+    """`(x - mean) / deviation` (ddof 0) of what is known of the last `window` rows, recomputed for
+    each row; 0 before the first value is `window` rows old, and with less than half of them."""
     n_rows, n_columns = values.shape
+    first = np.full(n_columns, n_rows)
     count, mean, square = np.empty(n_columns), np.empty(n_columns), np.empty(n_columns)
     for t in range(n_rows):
         count[:] = 0.0
@@ -221,8 +223,11 @@ def rolling_score_nb(values, window, smallest, clip, out):
                 square[c] += (x - mean[c]) ** 2 if x == x else 0.0
         for c in range(n_columns):
             score = 0.0
-            if count[c] == window and values[t, c] == values[t, c]:
-                deviation = np.sqrt(square[c] / window)
+            known = values[t, c] == values[t, c]
+            if known and first[c] == n_rows:
+                first[c] = t
+            if known and t - first[c] >= window - 1 and 2.0 * count[c] >= window:
+                deviation = np.sqrt(square[c] / count[c])
                 if deviation > smallest * abs(mean[c]):
                     score = (values[t, c] - mean[c]) / deviation
             out[t, c] = min(max(score, -clip), clip)
@@ -257,8 +262,9 @@ class NoScaler:
 class RollingScaler:
     """Score of each value within the last `window` rows of its own asset; nothing is fitted.
 
-    Until an asset has `window` values in a row, and where the window is constant, the score is 0,
-    so `warmup` grows by `window - 1`.
+    Until the first value of an asset is `window` rows old, and where the window is constant, the
+    score is 0, so `warmup` grows by `window - 1`. Rows of a halt are left out; where less than half
+    of a window is left the score is 0.
     """
 
     kind: ClassVar[str] = "rolling"
