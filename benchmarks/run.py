@@ -22,7 +22,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environments, learning, memory, peers, programs, scaling, torchtrade_peer
+from benchmarks import (
+    environments,
+    learning,
+    memory,
+    peers,
+    processes,
+    programs,
+    scaling,
+    torchtrade_peer,
+)
 from benchmarks.measure import FULL, QUICK, Effort, Row
 
 CONCERNS = {
@@ -31,6 +40,7 @@ CONCERNS = {
     "scaling": scaling.measure,
     "learning": learning.measure,
     "peers": peers.measure,
+    "processes": processes.measure,
     "torchtrade": torchtrade_peer.measure,
     "programs": programs.measure,
     "recipe": programs.recipe,
