@@ -89,7 +89,7 @@ def show(report: Report) -> None:
     from rich.table import Column, Table
 
     console = Console(width=140, highlight=False)
-    heads = ["check", *(Column(head, justify="right") for head in ("days", "values")), "verdict"]
+    heads: list[Column | str] = ["check", *(Column(head, justify="right") for head in ("days", "values")), "verdict"]
     if any(check.leak for check in report.checks):
         heads += ["first leak", "row", "date", "column"]
     table = Table(*heads, box=None)

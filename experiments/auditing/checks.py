@@ -165,10 +165,15 @@ def _spread(rows: list[int], most: int) -> list[int]:
 
 # ---------------------------------------------------------------------- one check each
 def check_data(cfg: DictConfig, market: MarketData, row: int, check: Check) -> None:
-    """Reads the source again as if it ended on the day of `row`, where it can be told to."""
+    """Reads the source again as if it ended on the day of `row`, where it can be told to.
+
+    This sees what a source makes of the rows that it was asked for. Whatever it does to its table
+    before it cuts it is beyond the reach of an audit that begins with a panel.
+    """
     if "end" not in cfg.data:
-        check.note = "the source takes no last day"
+        check.note = "the source cannot be asked for an earlier last day"
         return
+    check.note = "read again up to the day; what the source does before it cuts is not seen"
     date = market.dates[row].astype("datetime64[D]")
     cut = cfg.copy()
     cut.data.end = str(date)
