@@ -139,9 +139,12 @@ class Process:
 
     def _numbers(self, name: str, infinite: bool = False) -> Float:
         try:
-            array = np.asarray(getattr(self, name), dtype=np.float64)
-        except (TypeError, ValueError):
+            array = np.asarray(getattr(self, name))
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in "iuf":  # text and truth values are no numbers
             self._refuse(name, "must be a number or lists of numbers, of equal lengths")
+        array = array.astype(np.float64)
         good = ~np.isnan(array) if infinite else np.isfinite(array)
         if not good.all() or array.size == 0:
             self._refuse(name, "must hold finite numbers")
