@@ -30,6 +30,7 @@ from envs.market.costs import ProportionalCost
 from envs.vector import PortfolioVectorEnv
 
 FOLDER = Path(".peers/torchtrade")
+PROGRAM = Path(__file__).with_name("torchtrade_program.py")
 MISSING = "not installed: python -m benchmarks.torchtrade_peer"
 SIZES = (64, 1024, 16_384)
 WINDOW, COLUMNS, LEVELS, FEE = 10, 5, 5, 1e-3
@@ -55,10 +56,9 @@ class Peer:
     """The other process: each call makes `steps` steps of its env and tells the seconds."""
 
     def __init__(self, python: Path, envs: int, rows: int) -> None:
-        program = Path(__file__).with_name("torchtrade_program.py")
         arguments = [str(envs), str(rows), str(EPISODE), str(LEVELS), str(FEE), str(WINDOW)]
         self.process = subprocess.Popen(
-            [str(python), "-W", "ignore", str(program), *arguments],
+            [str(python), "-W", "ignore", str(PROGRAM), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

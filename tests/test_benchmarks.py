@@ -3,19 +3,33 @@
 import json
 import math
 import os
+import sys
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from benchmarks import environments, learning, peers, programs, run
+from benchmarks import (
+    environments,
+    learning,
+    memory,
+    peers,
+    processes,
+    programs,
+    run,
+    scaling,
+    torchtrade_peer,
+)
 from benchmarks.measure import Effort, Row, panel, pinned, take_turns
 from benchmarks.numpy_env import NumpyPortfolioEnv
 
-TINY = Effort(repeats=2, seconds=1e-4, rows=120, envs=4, rounds=1, feature_panel=(2, 300))
+TINY = Effort(
+    repeats=2, seconds=1e-4, rows=120, envs=4, rounds=1, feature_panel=(2, 300), large=(3, 8)
+)
 
 
 def finite(rows):
@@ -29,24 +43,83 @@ def test_environments():
     market, features = panel(TINY.rows)
     assert finite(environments.kernel(market, TINY))
     assert finite(environments.one_env(market, features, TINY))
-    assert finite(environments.vector_env(market, features, TINY))
+    assert len(finite(environments.vector_env(market, features, TINY))) == 3
     rows = finite(environments.two_threads(market, features, TINY))
     assert rows["two threads, 4 envs"].unit == "steps/s"
+    assert rows["two threads, 64 envs, over one"].target == 1.7
     assert len(finite(environments.window(market, features, TINY))) == 3
 
 
-@pytest.mark.skipif(environments.resident_bytes() is None, reason="this system has no /proc")
+@pytest.mark.skipif(memory.resident_bytes() is None, reason="this system has no /proc")
 def test_memory_of_a_window_is_its_buffers():
-    row = environments.memory(replace(TINY, rows=2000, envs=512))[0]
+    row = memory.window(replace(TINY, rows=2000, envs=512))[0]
     # All windows at once would be four times the buffers; a third may be noise of the allocator.
     assert row.figures[0] < 1.5, row
+
+
+def test_memory_of_rollouts_and_of_large_batches():
+    row = memory.rollouts(TINY)[0]
+    # A row and 21 weights instead of 60 x 160 features and them; 21 actions and 6 numbers in both.
+    assert row.figures[0] == pytest.approx(100 * (8 + 168 + 84 + 24) / (4 * 9621 + 84 + 24))
+    assert row.reached > 1
+    assert len(finite(memory.large(TINY))) == 4
+
+
+def test_growth_is_an_exponent_and_a_figure(tmp_path):
+    sizes = [1.0, 10.0, 100.0]
+    assert scaling.exponent(sizes, [3.0 * s**0.7 for s in sizes]) == pytest.approx(0.7)
+    row = scaling.growth("assets", "indexed", TINY, [(a, 4, 2) for a in (2, 4, 8)])
+    assert [size for size, _ in row.points] == [2.0, 4.0, 8.0] and "assets" in row.name
+    scaling.draw([asdict(row), asdict(row)], tmp_path / "a" / "figure.png")
+    assert (tmp_path / "a" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_learning():
     from agents.sb3 import PPO
 
     agent = PPO(num_envs=4, n_steps=8, batch_size=16, torch_threads=1)
-    assert len(finite(learning.compare([agent, replace(agent, num_envs=8)], TINY))) == 4
+    rows = learning.compare({agent: 100.0, replace(agent, num_envs=8): None}, TINY)
+    assert len(finite(rows)) == 4
+    assert [row.target for row in rows] == [100.0, None, None, None]
+    assert len(finite(learning.on_windows(agent, TINY))) == 4
+
+
+def test_torchtrade_or_how_to_get_it(tmp_path):
+    rows = torchtrade_peer.measure(TINY, tmp_path)
+    assert [row.figures is None for row in rows] == [True, False, True]
+    assert "python -m benchmarks.torchtrade_peer" in rows[0].note
+
+
+# Stands in for torchtrade: answers as its program does, a millisecond for every step.
+STAND_IN = """import sys
+print(0.0, flush=True)
+for line in sys.stdin:
+    print(int(line) / 1000, flush=True)
+"""
+
+
+def test_a_peer_in_another_process_holds_its_own_clock(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text(STAND_IN)
+    monkeypatch.setattr(torchtrade_peer, "PROGRAM", program)
+    monkeypatch.setattr(torchtrade_peer, "interpreter", lambda folder: Path(sys.executable))
+    (tmp_path / "ready").touch()
+    rows = finite(torchtrade_peer.measure(TINY, tmp_path))
+    assert rows["torchtrade, 4 envs"].figures == pytest.approx((4000.0, 4000.0))
+    assert rows["ours over torchtrade, 4 envs"].target == 5.0
+
+
+def test_a_peer_that_ends_is_an_error(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text("raise SystemExit(3)")
+    monkeypatch.setattr(torchtrade_peer, "PROGRAM", program)
+    with pytest.raises(RuntimeError, match="ended with status 3"):
+        torchtrade_peer.Peer(Path(sys.executable), 4, 100)
+
+
+def test_processes():
+    rows = finite(processes.measure(TINY))
+    assert sum(row.target == 15e6 for row in rows.values()) == 2
 
 
 def test_peers_or_how_to_get_them():
@@ -117,11 +190,24 @@ def test_cores_are_given_back():
 def test_command_writes_json_and_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "QUICK", TINY)
     target, page = tmp_path / "a" / "result.json", tmp_path / "table.md"
-    run.main(["memory", "--quick", "--json", str(target), "--markdown", str(page)])
+    run.main(
+        [
+            "memory",
+            "scaling",
+            "--quick",
+            "--figure",
+            str(tmp_path / "a.png"),
+            "--json",
+            str(target),
+            "--markdown",
+            str(page),
+        ]
+    )
     found = json.loads(target.read_text())
     assert {"started", "git", "machine", "packages", "rows"} <= found.keys()
     assert found["effort"]["envs"] == TINY.envs
     name = found["rows"][0]["name"]
+    assert (tmp_path / "a.png").exists()
     assert name in page.read_text() and "memory" in capsys.readouterr().out
 
 

@@ -133,6 +133,26 @@ def test_gradients_of_what_reads_it_are_those_of_flat():
     assert all(g.abs().sum() > 0 for g in gradients[0])
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_shared_buffers_and_threads_do_not_change_what_is_seen(threads):
+    one = setting("indexed", episode_length=9)
+    plain = PortfolioVectorEnv.from_setting(one, 7)
+    other = PortfolioVectorEnv.from_setting(one, 7, threads=threads, copy=False)
+    rng = np.random.default_rng(0)
+    seen, also = plain.reset(seed=1)[0], other.reset(seed=1)[0]
+    for _ in range(30):
+        assert {k: v.tobytes() for k, v in seen.items()} == {
+            k: v.tobytes() for k, v in also.items()
+        }
+        before = {key: value.copy() for key, value in also.items()}
+        actions = rng.uniform(-1, 1, plain.action_space.shape)
+        seen, latest = plain.step(actions)[0], other.step(actions)[0]
+        # What was seen last stays until the second step after it.
+        assert all(np.array_equal(also[key], before[key]) for key in before)
+        also = latest
+    other.close()
+
+
 # ------------------------------------------------------------------ learning
 @pytest.fixture(scope="module", params=AGENTS)
 def trained(request, tmp_path_factory):
