@@ -220,7 +220,8 @@ def step(
         fees: `(borrow of each asset, financing)` for the step. settles: which assets end.
 
     Returns:
-        `(portfolio, weights just after the trade, gross growth, value before the trade, forced)`.
+        `(portfolio, weights just after the trade, gross growth, value before the trade, forced)`;
+        a ruined portfolio goes no further.
     """
     held = Portfolio([w * value for w in weights])
     gross = ONE
@@ -233,6 +234,8 @@ def step(
         held.settle(settles)
     else:
         at_trade = value
+    if held.value <= 0:
+        return held, None, gross, at_trade, False
     held.trade(wish_of(held.weights()), day, long_only)
     executed = held.weights()
     if after is not None:
@@ -242,6 +245,8 @@ def step(
         if before is None:
             held.carry(start, *fees)
             held.settle(settles)
+    if held.value <= 0:
+        return held, executed, gross, at_trade, False
     leverage = sum((abs(m) for m in held.money[:-1]), ZERO) / held.value
     forced = leverage > margin
     if forced:

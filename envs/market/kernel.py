@@ -207,11 +207,15 @@ def trade_one_nb(
     """
     n_assets = held.shape[0] - 1
     halted = False
+    asked = False
     frozen = 0.0
     for i in range(n_assets):
+        asked |= target[i] != held[i]
         if not tradable[i]:
             halted = True
             frozen += held[i]
+    if not asked:
+        return 1.0, 0.0, 0.0, 0.0, 0.0
     share = 1.0
     if halted and long_only:
         share = max(1.0 - frozen, 0.0)
