@@ -26,6 +26,8 @@ lint: $(READY)
 bench: $(READY)
 	@$(PIP) install -c constraints.txt -e ".[bench]" \
 		|| echo "the peers could not be installed (offline?): their rows stay empty"
+	@[ -e .peers/torchtrade/ready ] || $(BIN)/python -m benchmarks.torchtrade_peer \
+		|| echo "torchtrade could not be installed (offline?): its rows stay empty"
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 docs: $(READY)
