@@ -31,6 +31,10 @@ class PortfolioEnv(gym.Env):
     | `next_open` | open t+1 | the old weights earn the night, the new ones the day |
     | `same_close` | close t | the new weights earn t to t+1 (optimistic, as in the literature) |
 
+    What is not tradable then (not listed, halted, delisted) is not traded; the wishes for the rest
+    share out what is not stuck. On the row of a delisting a holding becomes cash, at
+    `market.delisting_value` of its last close.
+
     ## Action space
     `Box(-1, 1)`, made into weights once, by the action map:
 
