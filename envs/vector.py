@@ -183,19 +183,8 @@ class PortfolioVectorEnv(VectorEnv):
             worker.start(self._step_part, k, actions, out)
         finals = [self._step_part(0, actions, out), *(worker.wait() for worker in self._workers)]
         last = self.simulation.last
-        seen: Callable[[np.ndarray], np.ndarray] = np.copy if self.copy else np.asarray
-        info: dict[str, Any] = {
-            "t": self.simulation.panel_row(seen(last.row)),
-            "value": seen(last.value),
-            "weights": seen(last.target),
-            "gross_return": seen(last.gross_return),
-            "net_return": seen(last.net_return),
-            **{kind: seen(getattr(last, kind)) for kind in self.setting.costs.kinds},
-            "turnover": seen(last.turnover),
-            "reward_terms": dict(zip(TERMS, seen(last.terms).T, strict=True)),
-        }
-        if self.setting.costs.can_force:
-            info["forced"] = seen(last.forced)
+        info = self._describe() if self.copy else dict(self._described)
+        info["t"] = self.simulation.panel_row(info["t"])
         if any(final is not None for final in finals):
             final_obs = np.full(self.num_envs, None, dtype=object)
             for final in finals:
@@ -211,6 +200,29 @@ class PortfolioVectorEnv(VectorEnv):
             last.truncated.copy(),
             info,
         )
+
+    def _describe(self) -> dict[str, Any]:
+        """What the step did, by portfolio: copies, or what the next step overwrites."""
+        last = self.simulation.last
+        seen: Callable[[np.ndarray], np.ndarray] = np.copy if self.copy else np.asarray
+        info: dict[str, Any] = {
+            "t": seen(last.row),
+            "value": seen(last.value),
+            "weights": seen(last.target),
+            "gross_return": seen(last.gross_return),
+            "net_return": seen(last.net_return),
+            **{kind: seen(getattr(last, kind)) for kind in self.setting.costs.kinds},
+            "turnover": seen(last.turnover),
+            "reward_terms": dict(zip(TERMS, seen(last.terms).T, strict=True)),
+        }
+        if self.setting.costs.can_force:
+            info["forced"] = seen(last.forced)
+        return info
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        """Made once where nothing is copied: every step writes into the same arrays."""
+        return self._describe()
 
     def _step_part(
         self, k: int, actions: np.ndarray, out: Observations
