@@ -18,8 +18,12 @@ from envs.features.releases import Releases
 from envs.market.legs import make_legs
 from experiments.audit import main
 from experiments.auditing import control
+from experiments.auditing.chain import Recipe
 from experiments.auditing.checks import audit
+from experiments.auditing.execution import check_execution
+from experiments.auditing.findings import Check
 from experiments.auditing.future import change_after, move_price
+from experiments.auditing.learning import Learner, check_training
 from tests import leaks
 from tests.gaps import with_halts, with_listing
 from tests.test_pipeline import options
@@ -50,7 +54,7 @@ def builder(name, **settings):
     return {"_target_": f"tests.leaks.{name}", "_partial_": True, **settings}
 
 
-def leaking(cfg, days=8):
+def leaking(cfg, days=4):
     """`{check: leak}` of an audit; every control must be caught."""
     report = audit(cfg, days=days)
     assert report.controls and all(report.controls.values())
@@ -144,18 +148,29 @@ def test_a_fill_earlier_than_declared_is_caught(declared, real, monkeypatch):
 @pytest.mark.parametrize("execution", ["same_close", "next_open", "next_close"])
 @pytest.mark.parametrize("env", ["softmax", "simplex", "trade", "long_short"])
 def test_fills_are_measured_where_they_are(execution, env):
-    cfg = config("data.ohlcv=true", f"env.execution={execution}", f"env.action={env}")
-    report = audit(cfg, days=3)
-    assert report.clean
-    note = next(check.note for check in report.checks if check.name == "execution")
-    fills = {"same_close": "close t,", "next_open": "open t+1", "next_close": "close t+1"}
-    assert fills[execution] in note and ("optimistic" in note) == (execution == "same_close")
+    found = fills("data.ohlcv=true", f"env.execution={execution}", f"env.action={env}")
+    prices = {"same_close": "close t,", "next_open": "open t+1", "next_close": "close t+1"}
+    assert found.leak is None and prices[execution] in found.note
+    assert ("optimistic" in found.note) == (execution == "same_close")
+
+
+@pytest.mark.parametrize("execution", ["same_close", "next_open", "next_close"])
+def test_a_declared_delay_is_measured(execution):
+    found = fills("data.ohlcv=true", f"env.execution={execution}", "env.delay=2")
+    assert found.leak is None and found.days
+    assert "t+2" in found.note if execution == "same_close" else "t+3" in found.note
 
 
 def test_a_market_neutral_fill_is_measured():
-    cfg = config("env=long_short", "env.action_settings.net=0.0")
-    report = audit(cfg, days=3)
-    assert report.clean and all(c.days for c in report.checks if c.name == "execution")
+    found = fills("env=long_short", "env.action_settings.net=0.0")
+    assert found.leak is None and found.days and found.note == "filled at close t+1"
+
+
+def fills(*overrides):
+    recipe = Recipe(config(*overrides))
+    check = Check("execution")
+    check_execution(recipe, [120, 300], check)
+    return check
 
 
 def test_a_reward_against_the_benchmark_of_the_next_day_is_caught(monkeypatch):
@@ -190,7 +205,7 @@ def test_an_agent_that_reads_on_is_caught(monkeypatch):
 
     monkeypatch.setattr(SB3Policy, "predict", peeking)
     cfg = config(*AGENT, "env.observation=indexed")
-    assert "policy ppo" in leaking(cfg, days=3)
+    assert "policy ppo" in leaking(cfg, days=1)
 
 
 # ---------------------------------------------------------------------- windows and purge
@@ -202,21 +217,24 @@ def test_windows_that_overlap_or_touch_are_caught(plan):
     assert "splits" in found and "purge" in found["splits"].what
 
 
-def test_a_split_without_purge_is_caught_where_labels_reach_beyond_it():
-    cfg = config(*AGENT, "evaluation.purge=0")
-    cfg.agent._target_ = "tests.leaks.Labelled"
-    report = audit(cfg, days=1)
-    purge = next(check for check in report.checks if check.name == "purge")
-    assert purge.leak is not None
-    assert purge.note.startswith("training reads 9 rows beyond its window; purge 0")
-    cfg.evaluation.purge = 9
-    report = audit(cfg, days=1)
-    assert report.clean
-    cfg.evaluation.purge = 8
-    assert not audit(cfg, days=1).clean
+def test_a_split_without_purge_is_caught_where_labels_reach_beyond_it(tmp_path):
+    def purge(rows):
+        cfg = config(*AGENT, f"evaluation.purge={rows}")
+        cfg.agent._target_ = "tests.leaks.Labelled"
+        recipe, check, choice = Recipe(cfg), Check("purge"), Check("choice")
+        check_training(recipe, Learner(recipe, tmp_path / str(rows)), 0, check, choice)
+        # The labels are no part of the choice, whatever the purge.
+        assert choice.leak is None and choice.values
+        return check
+
+    without = purge(0)
+    assert without.leak is not None
+    assert without.note.startswith("training reads 9 rows beyond its window; purge 0")
+    assert purge(9).leak is None
 
 
 # ---------------------------------------------------------------------- no false alarm
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", options("exp"))
 def test_every_recipe_is_clean_on_small_data(recipe):
     report = audit(config(f"+exp={recipe}"), days=3)
