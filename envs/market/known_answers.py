@@ -63,7 +63,7 @@ __all__ = [
 
 Float = NDArray[np.float64]
 # States of the chain that stands for a factor, and nodes of its grid of weights.
-FACTOR_STATES, FACTOR_WEIGHTS = 41, 601
+FACTOR_STATES, FACTOR_WEIGHTS = 41, 401
 
 
 def optimum(
@@ -199,7 +199,7 @@ def _band(process: Process, cost: float, risk_aversion: float, limits: Limits) -
         lowest=lowest,
         highest=highest,
         n_weights=n_weights,
-        tolerance=1e-12 if states is None else 1e-10,
+        tolerance=1e-12 if states is None else 1e-9,
     )
     return NoTradeBandPolicy(band.lower, band.upper, "no_trade_band", limits, states)
 

@@ -42,7 +42,7 @@ def normal_nodes(n_shocks: int, order: int = 7) -> Outcomes:
 
 
 @lru_cache(maxsize=64)
-def student_nodes(dof: float, n_nodes: int = 121) -> Outcomes:
+def student_nodes(dof: float, n_nodes: int = 41) -> Outcomes:
     """Nodes `[Q, 1]` of a Student t shock scaled to unit variance (dof > 2), and weights `[Q]`.
 
     The trapezoid rule after z = sinh(s), which converges exponentially for smooth integrands of at
