@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envs.data import file
-from experiments import compare, reachability, reproduce, show
+from experiments import audit, compare, reachability, reproduce, show
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
 from tests.trajectories import simulate
@@ -81,6 +81,8 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         checked(arguments)
     elif module == "experiments.reachability":
         reachability.command_line().parse_args(arguments)
+    elif module == "experiments.audit":
+        audit.compose(audit.command_line().parse_intermixed_args(arguments).overrides)
     else:
         program = {p.__name__: p for p in (compare, reproduce, show)}[module]
         # argparse would raise SystemExit; here only the folder is missing.
