@@ -34,7 +34,7 @@ def test_legs_by_hand():
     assert legs.after[:, :-1].tolist() == whole and legs.before is None
     assert make_legs(market, "next_close").before[:, :-1].tolist() == whole
     can = market.tradable.tolist()
-    assert legs.tradable.tolist() == can[:-1]
+    assert legs.tradable.tolist() == can
     assert make_legs(market, "next_close").tradable.tolist() == can[1:]
     assert np.argwhere(legs.settles).tolist() == [[2, 2]]
     assert np.argwhere(make_legs(market, "next_close").settles).tolist() == [[2, 2]]
@@ -273,12 +273,13 @@ def test_a_file_says_what_its_delistings_pay(tmp_path):
 
 
 # ------------------------------------------------------------------ with the other frictions
-def test_a_forced_sale_sells_what_can_be_sold():
+@pytest.mark.parametrize("n_rows", [2, 4])
+def test_a_forced_sale_sells_what_can_be_sold(n_rows):
     """A is halted in row 1, where B has lost 60 %: at a leverage of 3.5 everything should shrink by
     2 / 3.5, and only B can."""
     close = np.array([[10.0, 10.0], [NO, 4.0], [10.0, 4.0], [10.0, 4.0]])
     env = PortfolioEnv(
-        MarketData(days(4), ("A", "B"), close),
+        MarketData(days(n_rows), ("A", "B"), close[:n_rows], delisting_value=[NO, NO]),
         cost=Frictions(0.0, 0.0, margin=3.0), execution="same_close", action="long_short",
         action_settings={"gross": 2.0, "net": 2.0}, ruin=0.0,
     )  # fmt: skip

@@ -27,7 +27,8 @@ class Legs:
         index: `[T-1]` growth of the panel's benchmark index, or of `equal_weight` without one.
         cash: `[T-1]` growth of cash.
         tradable: `[T-1, A]` whether the asset can be traded at the execution of decision t; None
-            where all can at all times.
+            where all can at all times. Under `same_close` `[T, A]`: a forced sale at the end of the
+            last step trades on the row after its decision.
         settles: `[T-1, A]` whether the asset is delisted in this step: at the end of its first leg
             that is not None (so before the trade, but under `same_close` after it) the holding,
             which the growth of that leg has brought to the settlement value, becomes cash without
@@ -103,13 +104,15 @@ def make_legs(market: MarketData, execution: str) -> Legs:
         return Legs(before, after, equal_weight, index, cash)
     # The rows at whose prices the decisions are executed.
     rows = slice(None, -1) if execution == "same_close" else slice(1, None)
+    can = market.tradable if execution == "same_close" else market.tradable[1:]
     return Legs(
         before,
         after,
         equal_weight,
         index,
         cash,
-        tradable=np.ascontiguousarray(market.tradable[rows]),
+        # Copied, since a read-only array would have the kernel compiled a second time.
+        tradable=can.copy(),
         settles=settles,
         n_listed=listed[rows].sum(axis=1),
     )
