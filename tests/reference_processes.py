@@ -25,10 +25,13 @@ class Stream:
         return (self.word() >> 11) / 2**53
 
     def pair(self):
-        """Box and Muller."""
-        radius = math.sqrt(-2 * math.log(((self.word() >> 11) + 1) / 2**53))
-        angle = 2 * math.pi * self.uniform()
-        return radius * math.cos(angle), radius * math.sin(angle)
+        """Marsaglia's polar method."""
+        u, v = 2 * self.uniform() - 1, 2 * self.uniform() - 1
+        square = u * u + v * v
+        if not 0 < square < 1:
+            return self.pair()
+        factor = math.sqrt(-2 * math.log(square) / square)
+        return u * factor, v * factor
 
     def normals(self, n):
         drawn = []

@@ -23,8 +23,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 SHIFT_11, SHIFT_27 = np.uint64(11), np.uint64(27)
 SHIFT_30, SHIFT_31 = np.uint64(30), np.uint64(31)
-TO_UNIT = 2.0**-53
-TWO_PI = 2.0 * math.pi
+TO_UNIT, TO_DOUBLE_UNIT = 2.0**-53, 2.0**-52
 # A simple return cannot take more than the price: growth is cut here (`mean_reverting_nb`).
 LEAST_GROWTH = 0.01
 # log variance over its mean is shown from here on; the variance itself may touch zero.
@@ -50,32 +49,31 @@ def uniform_nb(state):
 
 
 @njit(cache=True, nogil=True)
-def normals_nb(state, out):
-    """Fills `out` with standard normals, in pairs (Box and Muller 1958); the state after it.
-
-    The largest possible size is sqrt(106 ln 2) = 8.57. An odd length wastes the last sine.
-    """
-    n = out.shape[0]
-    for i in range(0, n, 2):
+def pair_nb(state):
+    """`(state, x, y)`: two standard normals by the polar method (Marsaglia and Bray 1964)."""
+    while True:
         state = state + GOLDEN
-        u = (np.int64(mix_nb(state) >> SHIFT_11) + 1) * TO_UNIT
+        u = np.int64(mix_nb(state) >> SHIFT_11) * TO_DOUBLE_UNIT - 1.0
         state = state + GOLDEN
-        angle = np.int64(mix_nb(state) >> SHIFT_11) * TO_UNIT * TWO_PI
-        radius = math.sqrt(-2.0 * math.log(u))
-        out[i] = radius * math.cos(angle)
-        if i + 1 < n:
-            out[i + 1] = radius * math.sin(angle)
-    return state
+        v = np.int64(mix_nb(state) >> SHIFT_11) * TO_DOUBLE_UNIT - 1.0
+        square = u * u + v * v
+        if 0.0 < square < 1.0:
+            factor = math.sqrt(-2.0 * math.log(square) / square)
+            return state, u * factor, v * factor
 
 
 @njit(cache=True, nogil=True)
-def normal_nb(state):
-    """`(state, z)`: one standard normal, the cosine of a pair."""
-    state = state + GOLDEN
-    u = (np.int64(mix_nb(state) >> SHIFT_11) + 1) * TO_UNIT
-    state = state + GOLDEN
-    angle = np.int64(mix_nb(state) >> SHIFT_11) * TO_UNIT * TWO_PI
-    return state, math.sqrt(-2.0 * math.log(u)) * math.cos(angle)
+def normals_nb(state, out):
+    """Fills `out` with standard normals, in pairs; the state after it.
+
+    An odd length wastes the last of them.
+    """
+    n = out.shape[0]
+    for i in range(0, n - 1, 2):
+        state, out[i], out[i + 1] = pair_nb(state)
+    if n % 2 == 1:
+        state, out[n - 1], _ = pair_nb(state)
+    return state
 
 
 @njit(cache=True, nogil=True)
@@ -89,7 +87,7 @@ def gamma_nb(state, shape):
     d = shape - 1.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
     while True:
-        state, x = normal_nb(state)
+        state, x, _ = pair_nb(state)
         v = (1.0 + c * x) ** 3
         state, u = uniform_nb(state)
         if v > 0.0 and math.log(1.0 - u) < 0.5 * x * x + d - d * v + d * math.log(v):
@@ -338,7 +336,7 @@ def jump_diffusion_nb(
                     term *= expected / jumps
                     total += term
                 if jumps > 0:
-                    stream, x = normal_nb(stream)
+                    stream, x, _ = pair_nb(stream)
                     log_growth += jumps * mean + math.sqrt(jumps) * spread * x
                 growth[p, k, a] = math.exp(log_growth)
 
