@@ -9,8 +9,9 @@ says what all share. `docs/simulated.md` has the formulas and what each is for.
 
 from envs.market.process_base import Paths, Process
 from envs.market.process_mixtures import Bootstrap, Mixture, Randomised
+from envs.market.process_regimes import RegimeSwitching
 from envs.market.process_returns import GeometricBrownian, JumpDiffusion, MeanReverting
-from envs.market.process_states import Garch, Heston, RegimeSwitching
+from envs.market.process_volatility import Garch, Heston
 
 __all__ = [
     "Bootstrap",
