@@ -45,6 +45,7 @@ CONCERNS = {
     "programs": programs.measure,
     "recipe": programs.recipe,
 }
+MARKS = "<!-- table -->", "<!-- /table -->"
 USUAL = [name for name in CONCERNS if name != "recipe"]
 
 
@@ -58,7 +59,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="few repeats, a small feature panel")
     parser.add_argument("--full", action="store_true", help="also +exp=ppo_portfolio (minutes)")
     parser.add_argument("--json", type=Path, help="default: outputs/benchmarks/TIME.json")
-    parser.add_argument("--markdown", type=Path, help="also write the table for the documentation")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        help="also write the table; into a page, between its marks, if it has them",
+    )
     parser.add_argument("--figure", type=Path, help="also draw how time grows (concern: scaling)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.concerns if name not in CONCERNS]
@@ -72,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written: {path}")
     if options.markdown:
-        options.markdown.write_text(markdown(result))
+        write_table(options.markdown, markdown(result))
         print(f"written: {options.markdown}")
     if options.figure and any(row["points"] for row in result["rows"]):
         scaling.draw(result["rows"], options.figure)
@@ -147,6 +152,15 @@ def markdown(result: dict[str, Any]) -> str:
         note = f" ({row['note']})" if row["note"] else ""
         lines.append(f"| {name}{note} | " + " | ".join(figures) + " |")
     return "\n".join(lines) + "\n"
+
+
+def write_table(path: Path, table: str) -> None:
+    """Puts the table between the marks of a page, or makes the file anew where there are none."""
+    page = path.read_text() if path.exists() else ""
+    begin, end = page.find(MARKS[0]), page.find(MARKS[1])
+    if 0 <= begin < end:
+        table = f"{page[:begin]}{MARKS[0]}\n{table}{page[end:]}"
+    path.write_text(table)
 
 
 def headline(result: dict[str, Any]) -> str:

@@ -32,7 +32,8 @@ from envs.vector import PortfolioVectorEnv
 FOLDER = Path(".peers/torchtrade")
 PROGRAM = Path(__file__).with_name("torchtrade_program.py")
 MISSING = "not installed: python -m benchmarks.torchtrade_peer"
-SIZES = (64, 1024, 16_384)
+# (envs, cores): a second thread helps neither of us in small batches.
+CASES = (64, 1), (1024, 1), (16_384, 1), (16_384, 2)
 WINDOW, COLUMNS, LEVELS, FEE = 10, 5, 5, 1e-3
 # torch first and pinned, or the next line would choose one with CUDA.
 PACKAGES = (["torch==2.13.0"], ["torch==2.13.0", "torchtrade==0.1.0"])
@@ -55,10 +56,10 @@ def interpreter(folder: Path) -> Path:
 class Peer:
     """The other process: each call makes `steps` steps of its env and tells the seconds."""
 
-    def __init__(self, python: Path, envs: int, rows: int) -> None:
-        arguments = [str(envs), str(rows), str(EPISODE), str(LEVELS), str(FEE), str(WINDOW)]
+    def __init__(self, python: Path, envs: int, threads: int, rows: int) -> None:
+        numbers = (envs, threads, rows, EPISODE, LEVELS, WINDOW, FEE)
         self.process = subprocess.Popen(
-            [str(python), "-W", "ignore", str(PROGRAM), *arguments],
+            [str(python), "-W", "ignore", str(PROGRAM), *(str(number) for number in numbers)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -86,35 +87,44 @@ class Peer:
 
 
 def measure(effort: Effort, folder: Path = FOLDER) -> list[Row]:
-    """Both on one core, in turn; theirs first, then ours, then the ratio."""
+    """Both in turn, on as many cores and threads; theirs first, then ours, then the ratio."""
     rows = []
     there = (folder / "ready").exists()
-    for n in SIZES if effort.envs >= 1024 else (effort.envs,):
+    for n, cores in CASES if effort.envs >= 1024 else ((effort.envs, 1),):
         theirs: Figures | None = None
-        with pinned(1) as note:
-            step = stepper(n, effort)
+        with pinned(cores) as note:
+            step = stepper(n, effort, cores)
             if there:
-                theirs, ours = both(interpreter(folder), n, step, effort)
+                theirs, ours = both(interpreter(folder), n, cores, step, effort)
             else:
                 ours = take_turns({"": step}, effort)[""]
         missing = "" if there else MISSING
         rows += [
-            Row(f"torchtrade, {n:,} envs", "steps/s", theirs and rates(theirs, n), note=missing),
-            Row(f"ours, its task, {n:,} envs", "steps/s", rates(ours, n), note=note),
+            Row(
+                f"torchtrade, {n:,} envs",
+                "steps/s",
+                theirs and rates(theirs, n),
+                cores=cores,
+                note=missing,
+            ),
+            Row(f"ours, its task, {n:,} envs", "steps/s", rates(ours, n), cores=cores, note=note),
             Row(
                 f"ours over torchtrade, {n:,} envs",
                 "times",
                 theirs and over(theirs, ours),
                 target=5.0,
+                cores=cores,
                 note=missing,
             ),
         ]
     return rows
 
 
-def both(python: Path, n: int, step: Callable[[], None], effort: Effort) -> tuple[Figures, Figures]:
+def both(
+    python: Path, n: int, threads: int, step: Callable[[], None], effort: Effort
+) -> tuple[Figures, Figures]:
     """(best, median) seconds of one step of each."""
-    peer = Peer(python, n, effort.rows)
+    peer = Peer(python, n, threads, effort.rows)
     try:
         peer.ask(3)
         steps = max(1, round(effort.seconds / peer.ask(1)))
@@ -126,7 +136,7 @@ def both(python: Path, n: int, step: Callable[[], None], effort: Effort) -> tupl
     return (min(seconds), float(np.median(seconds))), ours
 
 
-def stepper(n: int, effort: Effort) -> Callable[[], None]:
+def stepper(n: int, effort: Effort, threads: int = 1) -> Callable[[], None]:
     """Our env on the same task: weights of the asset and of cash, in steps of a quarter."""
     market = synthetic(n_rows=effort.rows, n_assets=1, seed=0)
     noise = np.random.default_rng(0).standard_normal((effort.rows, 1, COLUMNS), np.float32)
@@ -135,6 +145,7 @@ def stepper(n: int, effort: Effort) -> Callable[[], None]:
         market,
         FeaturePanel(np.clip(noise, -10, 10), names, warmup=0),
         num_envs=n,
+        threads=threads,
         copy=False,
         window=WINDOW,
         action="simplex",

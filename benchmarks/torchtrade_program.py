@@ -17,9 +17,9 @@ from torchtrade.envs.offline.vectorized_sequential import (
 
 
 def main() -> None:
-    envs, rows, episode, levels = (int(text) for text in sys.argv[1:5])
-    fee, window = float(sys.argv[5]), int(sys.argv[6])
-    torch.set_num_threads(1)
+    envs, threads, rows, episode, levels, window = (int(text) for text in sys.argv[1:7])
+    fee = float(sys.argv[7])
+    torch.set_num_threads(threads)
     close = 100 * np.exp(np.cumsum(np.random.default_rng(0).normal(0.0, 0.01, rows)))
     frame = pd.DataFrame(
         {

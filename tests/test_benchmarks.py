@@ -114,7 +114,7 @@ def test_a_peer_that_ends_is_an_error(tmp_path, monkeypatch):
     program.write_text("raise SystemExit(3)")
     monkeypatch.setattr(torchtrade_peer, "PROGRAM", program)
     with pytest.raises(RuntimeError, match="ended with status 3"):
-        torchtrade_peer.Peer(Path(sys.executable), 4, 100)
+        torchtrade_peer.Peer(Path(sys.executable), 4, 1, 100)
 
 
 def test_processes():
@@ -209,6 +209,16 @@ def test_command_writes_json_and_the_table(tmp_path, monkeypatch, capsys):
     name = found["rows"][0]["name"]
     assert (tmp_path / "a.png").exists()
     assert name in page.read_text() and "memory" in capsys.readouterr().out
+
+
+def test_a_table_replaces_the_one_of_a_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
+    run.write_table(page, "new\n")
+    assert page.read_text() == "before\n<!-- table -->\nnew\n<!-- /table -->\nafter\n"
+    page.write_text("no marks")
+    run.write_table(page, "new\n")
+    assert page.read_text() == "new\n"
 
 
 def test_an_unknown_concern_is_an_error(capsys):
