@@ -18,7 +18,8 @@ from envs.actions import ActionMap, make_action_map, refuse_nan
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
-from envs.market.costs import Cost, CostArrays, ProportionalCost
+from envs.market.cost_arrays import CostArrays
+from envs.market.costs import Cost, ProportionalCost
 from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
 from envs.market.kernel import flat_nb, step_frictions_nb, step_nb
 from envs.market.legs import Legs, make_legs

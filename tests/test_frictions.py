@@ -12,13 +12,8 @@ from envs.data.market_data import MarketData
 from envs.data.store import cache_folder, load_extra, load_panel
 from envs.data.synthetic import synthetic
 from envs.errors import InputError
-from envs.market.costs import (
-    Frictions,
-    LiteratureCost,
-    ProportionalCost,
-    QuadraticCost,
-    volatility,
-)
+from envs.market.cost_arrays import volatility
+from envs.market.costs import Frictions, LiteratureCost, ProportionalCost, QuadraticCost
 from envs.market.kernel import step_frictions_nb, step_nb
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting, Simulation, make_setting

@@ -11,83 +11,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.data.market_data import MarketData
-from envs.data.store import cache_folder, load_extra, load_panel
 from envs.errors import InputError
 from envs.market import kernel
+from envs.market.cost_arrays import (
+    FEWEST_RETURNS,
+    CostArrays,
+    Float,
+    Numbers,
+    execution_rows,
+    per_asset,
+    refuse_all,
+    schedule,
+    volatility,
+)
 from envs.market.legs import standing_prices
 
-Float = NDArray[np.float64]
-Numbers = float | Sequence[float]
-# A volatility is estimated from at least as many returns.
-FEWEST_RETURNS = 5
 MODELS = {
     "notional": kernel.EXACT,
     "mu_eiie": kernel.MU_EIIE,
     "simple": kernel.SIMPLE,
     "olps": kernel.OLPS,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class CostArrays:
-    """Costs in the form of the kernel, by decision row: `[T-1, A]`, or `[1, A]` where constant.
-
-    Attributes:
-        commission, half_spread: fractions of the traded notional, each side.
-        impact: coefficients; NaN where an asset has too few returns for a volatility.
-        impact_square: cost is impact * order^2; otherwise impact * sqrt(wealth) * order^1.5.
-        capacity: largest order in units of the capital; inf: none.
-        stretch: times `capacity` is the largest order of a forced sale, the whole volume.
-        lots: value of a lot in units of the capital; 0: any fraction.
-        borrow: `[A]` fee per period on the value of a short.
-        financing: what negative cash pays per period on top of the cash rate.
-        margin: gross leverage beyond which a close forces sales; inf: none.
-        model: `kernel.EXACT`, or an approximation of the literature.
-        kinds: the names of the costs that can be other than zero.
-    """
-
-    commission: Float
-    half_spread: Float
-    impact: Float
-    impact_square: bool
-    capacity: Float
-    stretch: float
-    lots: Float
-    borrow: Float
-    financing: float
-    margin: float
-    model: int
-    kinds: tuple[str, ...] = ("commission", "spread")
-
-    @property
-    def can_force(self) -> bool:
-        """Whether a margin can force sales."""
-        return math.isfinite(self.margin)
-
-    @property
-    def constant(self) -> bool:
-        """Whether no array depends on time."""
-        by_row = (self.commission, self.half_spread, self.impact, self.capacity, self.lots)
-        return all(len(rows) == 1 for rows in by_row)
-
-    @property
-    def only_proportional(self) -> bool:
-        """Whether there is nothing but constant rates."""
-        return (
-            self.constant
-            and self.kinds == ("commission", "spread")
-            and self.model == kernel.EXACT
-            and not self.lots.any()
-            and bool(np.isinf(self.capacity).all())
-            and not self.can_force
-        )
 
 
 @dataclass(frozen=True)
@@ -111,9 +60,9 @@ class ProportionalCost:
             InputError: for a negative or missing rate, a wrong number of rates, or costs that take
                 all of the value (rate times gross leverage of 100 % or more).
         """
-        commission = _per_asset("cost.commission_bps", self.commission_bps, n_assets) / 1e4
-        half_spread = _per_asset("cost.half_spread_bps", self.half_spread_bps, n_assets) / 1e4
-        _refuse_all(commission + half_spread, gross_limit)
+        commission = per_asset("cost.commission_bps", self.commission_bps, n_assets) / 1e4
+        half_spread = per_asset("cost.half_spread_bps", self.half_spread_bps, n_assets) / 1e4
+        refuse_all(commission + half_spread, gross_limit)
         return commission, half_spread
 
     def arrays(
@@ -126,7 +75,7 @@ class ProportionalCost:
         """
         commission = self._rows("commission_bps", self.commission_bps, market, execution)
         half_spread = self._rows("half_spread_bps", self.half_spread_bps, market, execution)
-        _refuse_all(commission + half_spread, gross_limit)
+        refuse_all(commission + half_spread, gross_limit)
         n = market.n_assets
         return CostArrays(
             commission=commission,
@@ -152,7 +101,7 @@ class ProportionalCost:
         if isinstance(value, str):
             rate = schedule(market, f"cost.{key}", value)
             return np.ascontiguousarray(rate[execution_rows(market, execution)])
-        return _per_asset(f"cost.{key}", value, market.n_assets)[None] / 1e4
+        return per_asset(f"cost.{key}", value, market.n_assets)[None] / 1e4
 
 
 @dataclass(frozen=True)
@@ -176,12 +125,12 @@ class QuadraticCost(ProportionalCost):
     ) -> CostArrays:
         """As `ProportionalCost.arrays`."""
         made = super().arrays(market, execution, gross_limit)
-        quadratic = _per_asset("cost.quadratic", self.quadratic, market.n_assets)[None]
+        quadratic = per_asset("cost.quadratic", self.quadratic, market.n_assets)[None]
         # The largest order turns one side into the other.
         largest = 1.0 if gross_limit <= 1.0 else 2.0 * gross_limit
         marginal = made.commission + made.half_spread + 2.0 * quadratic * largest
-        _refuse_all(marginal, gross_limit, "the last part of the largest order")
-        return _changed(made, impact=quadratic, impact_square=True, kinds=(*made.kinds, "impact"))
+        refuse_all(marginal, gross_limit, "the last part of the largest order")
+        return replace(made, impact=quadratic, impact_square=True, kinds=(*made.kinds, "impact"))
 
     def words(self) -> str:
         """The costs in plain words, for reports."""
@@ -262,7 +211,7 @@ class Frictions(ProportionalCost):
             share = 1.0 if self.participation is None else self.participation
             volume = self._volume(market)[rows] / self.capital
             volume[~can] = 0.0
-            made = _changed(made, capacity=share * volume, stretch=max(1.0 / share, 1.0))
+            made = replace(made, capacity=share * volume, stretch=max(1.0 / share, 1.0))
             if self.impact > 0:
                 kinds.append("impact")
                 sigma = volatility(market, self.impact_window)[:-1]
@@ -273,14 +222,14 @@ class Frictions(ProportionalCost):
                     np.nanmax(np.where(can, sigma, 0.0), axis=0) * 1.5 * math.sqrt(max(share, 1.0))
                 )
                 marginal = made.commission + made.half_spread + self.impact * worst
-                _refuse_all(marginal, gross_limit, "the last part of the largest order")
-                made = _changed(made, impact=impact)
+                refuse_all(marginal, gross_limit, "the last part of the largest order")
+                made = replace(made, impact=impact)
         if self.lot_size is not None:
             opens, close, _ = standing_prices(market)
             price = opens if execution == "next_open" and opens is not None else close
             value = np.where(can, price[rows], 1.0) * (self.lot_size / self.capital)
-            made = _changed(made, lots=value)
-        borrow = _per_asset("cost.borrow_fee", self.borrow_fee, market.n_assets)
+            made = replace(made, lots=value)
+        borrow = per_asset("cost.borrow_fee", self.borrow_fee, market.n_assets)
         if borrow.any():
             kinds.append("borrow")
         if self.borrow_rate_spread > 0:
@@ -291,7 +240,7 @@ class Frictions(ProportionalCost):
                 f"cost.margin={margin:g} must be above the gross limit of the action map, "
                 f"{gross_limit:g}; raise it, or lower action_settings.gross"
             )
-        return _changed(
+        return replace(
             made,
             borrow=borrow / market.periods_per_year,
             financing=self.borrow_rate_spread / market.periods_per_year,
@@ -372,7 +321,7 @@ class LiteratureCost:
                 f"{market.name} do not; use cost.model=notional or data without gaps"
             )
         made = ProportionalCost(self.rate * 1e4, 0.0).arrays(market, execution, gross_limit)
-        return _changed(made, model=MODELS[self.model])
+        return replace(made, model=MODELS[self.model])
 
     def words(self) -> str:
         """The costs in plain words, for reports."""
@@ -380,95 +329,6 @@ class LiteratureCost:
 
 
 Cost = ProportionalCost | LiteratureCost
-
-
-def execution_rows(market: MarketData, execution: str) -> slice:
-    """The rows at which the decisions 0..T-2 are executed."""
-    return slice(0, -1) if execution == "same_close" else slice(1, None)
-
-
-def volatility(market: MarketData, window: int) -> Float:
-    """`[T, A]` root mean square of the simple returns of the last `window` rows up to each row.
-
-    A return counts where the asset trades at its end, one over a halt whole. With fewer than
-    `FEWEST_RETURNS` of them it is the median of the assets that have as many, and NaN where none
-    has.
-    """
-    _, close, _ = standing_prices(market)
-    square = np.full(close.shape, np.nan)
-    square[1:] = (close[1:] / close[:-1] - 1.0) ** 2
-    known = np.isfinite(square) & market.tradable
-    square[~known] = 0.0
-    total, count = np.zeros(close.shape), np.zeros(close.shape)
-    # Lag by lag: a cumulated sum would carry the rounding of all rows before the window.
-    for lag in range(min(window, len(close))):
-        total[lag:] += square[: len(close) - lag]
-        count[lag:] += known[: len(close) - lag]
-    made = np.full(close.shape, np.nan)
-    enough = count >= FEWEST_RETURNS
-    made[enough] = np.sqrt(total[enough] / count[enough])
-    some = enough.any(axis=1)
-    middle = np.full(len(close), np.nan)
-    middle[some] = np.nanmedian(made[some], axis=1)
-    return np.where(enough, made, middle[:, None])
-
-
-def schedule(market: MarketData, key: str, name: str) -> Float:
-    """`[T, A]` array `name` of the store that the market came from, for its rows and symbols.
-
-    Raises:
-        InputError: if there is none, or if it is negative or missing somewhere.
-    """
-    path = cache_folder() / f"{market.name}.h5"
-    if not path.is_file():
-        raise InputError(
-            f"{key}={name!r} is a schedule, and {market.name} has none; give numbers in basis "
-            "points (data=futures has the schedule one_way_cost)"
-        )
-    values, panel = load_extra(path, market.name, name), load_panel(path, market.name)
-    rows = np.searchsorted(panel.dates, market.dates)
-    missing = [s for s in market.symbols if s not in panel.symbols]
-    wrong = values.shape != panel.close.shape or values.dtype.kind != "f"
-    if (
-        wrong
-        or missing
-        or (rows == panel.n_rows).any()
-        or (panel.dates[rows] != market.dates).any()
-    ):
-        raise InputError(f"{key}={name!r} is not a schedule for the days and symbols of this panel")
-    columns = np.array([panel.symbols.index(s) for s in market.symbols])
-    rate = values[np.ix_(rows, columns)]
-    if not (np.isfinite(rate) & (rate >= 0)).all():
-        raise InputError(f"{key}={name!r} is missing or negative on some of these days")
-    return rate
-
-
-def _changed(made: CostArrays, **changes: object) -> CostArrays:
-    return CostArrays(**{**made.__dict__, **changes})  # type: ignore[arg-type]
-
-
-def _refuse_all(rate: Float, gross_limit: float, what: str = "commission plus half spread") -> None:
-    worst = float(rate.max()) * gross_limit
-    if worst >= 1.0:
-        raise InputError(
-            f"{what}, times gross leverage, is {worst:.0%} of the traded "
-            "value: a trade would cost all there is; cost.commission_bps and "
-            "cost.half_spread_bps are in basis points (10 is 0.1 %)"
-        )
-
-
-def _per_asset(key: str, value: Numbers | str, n_assets: int) -> Float:
-    try:
-        rate = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{key} must be one number or {n_assets} of them, got {value}") from None
-    if rate.ndim == 0:
-        rate = np.full(n_assets, float(rate))
-    if rate.shape != (n_assets,):
-        raise InputError(f"{key} must be one number or {n_assets} of them, got {rate.size}")
-    if not (np.isfinite(rate).all() and (rate >= 0).all()):
-        raise InputError(f"{key} must be finite and not negative, got {value}")
-    return rate
 
 
 def _rate_words(value: Numbers | str) -> str:

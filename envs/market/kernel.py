@@ -983,7 +983,7 @@ def step_frictions_nb(
     financing_paid,
     forced,
 ):
-    """`step_nb` with every friction; see `envs.market.costs.CostArrays` for their arrays.
+    """`step_nb` with every friction; see `envs.market.cost_arrays.CostArrays` for their arrays.
 
     In this order: prices move (leg 1), fees accrue if the night lies in it, delisted assets become
     cash, the action that is due is traded, prices move (leg 2), fees and delistings if leg 1 is
