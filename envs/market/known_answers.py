@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from envs.actions import ActionMap, LongShort
 from envs.errors import InputError
 from envs.market.costs import ProportionalCost, QuadraticCost
+from envs.market.expected_utility import unconditional_outcomes
 from envs.market.known_policies import (
     ConstantWeights,
     FactorTimingPolicy,
@@ -46,7 +47,6 @@ from envs.market.solutions.no_trade_band import factor_states, solve_band
 from envs.market.solutions.outcomes import (
     Outcomes,
     brownian_outcomes,
-    jump_outcomes,
     normal_nodes,
 )
 
@@ -105,7 +105,7 @@ def optimum(
     if rate > 0:
         return _band(process, rate, risk_aversion, limits)
     if isinstance(process, GeometricBrownian | JumpDiffusion):
-        growth, probability = _outcomes(process)
+        growth, probability = unconditional_outcomes(process)
         name = "merton"
     elif isinstance(process, Bootstrap):
         growth, probability = _history(process)
@@ -168,7 +168,7 @@ def _band(process: Process, cost: float, risk_aversion: float, limits: Limits) -
     lowest, highest = limits.of_one_asset()
     transition, states, n_weights = None, None, 1201
     if isinstance(process, GeometricBrownian | JumpDiffusion):
-        outcomes, probability = _outcomes(process)
+        outcomes, probability = unconditional_outcomes(process)
         growth = outcomes[:, 0]
     elif isinstance(process, RegimeSwitching) and process.observe == "state":
         made = [
@@ -202,14 +202,6 @@ def _band(process: Process, cost: float, risk_aversion: float, limits: Limits) -
         tolerance=1e-12 if states is None else 1e-9,
     )
     return NoTradeBandPolicy(band.lower, band.upper, "no_trade_band", limits, states)
-
-
-def _outcomes(process: GeometricBrownian | JumpDiffusion) -> Outcomes:
-    covariance = process.correlation * np.outer(process.volatility, process.volatility)
-    law = (process.drift, covariance, process.dt, process.cash_rate)
-    if isinstance(process, GeometricBrownian):
-        return brownian_outcomes(*law)
-    return jump_outcomes(*law, process.jump_intensity, process.jump_mean, process.jump_volatility)
 
 
 def _history(process: Bootstrap) -> Outcomes:
