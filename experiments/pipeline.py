@@ -276,9 +276,9 @@ def run_agent(
     if cfg.known_answer is not None:
         answer: KnownAnswer = build(cfg, "known_answer")
         paths = make_paths(cfg, prepared, answer.n_steps, random_weights=False)
-        training_facts = {"agent": agent.name, "steps": agent.trained_steps, "seconds": seconds}
-        known = {**training_facts, **answer.judge(paths, policies)}
-        write_json(folder / "known_answer.json", known)
+        known = answer.judge(paths, build(cfg, "cost"), policies)
+        facts = {"agent": agent.name, "steps": agent.trained_steps, "seconds": seconds}
+        write_json(folder / "known_answer.json", {**facts, **known})
     return agent.name, trajectories, curves, float(np.mean(scores))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agents.paths import utility_on_paths
 from agents.policy import Policy
 from envs.errors import InputError
+from envs.market.costs import ProportionalCost
 from envs.market.known_answers import ConstantWeights, optimum
 from envs.market.score import score
 from envs.simulation import Setting
@@ -50,25 +51,33 @@ class KnownAnswer:
         if self.n_paths < 2 or self.n_steps < 1:
             raise InputError("known_answer.n_paths must be at least 2 and n_steps at least 1")
 
-    def judge(self, setting: Setting, policies: Mapping[str, Policy]) -> dict[str, Any]:
+    def judge(
+        self, setting: Setting, cost: ProportionalCost, policies: Mapping[str, Policy]
+    ) -> dict[str, Any]:
         """Scores these policies on the market of the setting, which has fresh paths.
+
+        Args:
+            cost: that of the setting.
 
         Returns:
             JSON-able: `market`, `utility`, `n_paths`, `n_steps`, the utilities a year of
-            `equal_weight` and `optimum`, and for each policy its `utility`, `score` and the `interval` of the score
-            over paths.
+            `equal_weight` and `optimum`, and for each policy its `utility` and what
+            `envs.market.score` says of it.
+
+        Raises:
+            InputError: where no answer is known for this market and these costs.
         """
         process = setting.market.process
-        per_year = process.periods_per_year
+        action, n_assets = setting.action_map, setting.market.n_assets
 
         def on_paths(policy: Policy) -> Float:
-            return per_year * utility_on_paths(
+            return process.periods_per_year * utility_on_paths(
                 policy, setting, term=self.utility, n_paths=self.n_paths, seed=self.seed
             )
 
-        n_assets = process.n_assets
-        equal = on_paths(ConstantWeights(np.append(np.full(n_assets, 1.0 / n_assets), 0.0)))
-        best = on_paths(optimum(process, action=setting.action_map.name, **self.optimum))
+        best = on_paths(optimum(process, action=action, cost=cost, **self.optimum))
+        weights = np.append(np.full(n_assets, 1.0 / n_assets), 0.0)
+        equal = on_paths(ConstantWeights(weights, "equal_weight"))
         scores = {}
         for name, policy in policies.items():
             mine = on_paths(policy)
