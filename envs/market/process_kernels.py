@@ -222,9 +222,18 @@ def regime_filter_nb(growth, drift, volatility, chol_t, transition, start, dt, b
     n_regimes = belief.shape[2]
     logs, white = np.empty(n_assets), np.empty(n_assets)
     score, posterior = np.empty(n_regimes), np.empty(n_regimes)
+    mean, spread = np.empty((n_regimes, n_assets)), np.empty((n_regimes, n_assets))
+    level = np.empty(n_regimes)
     for p in range(n_paths):
         q = min(p, drift.shape[0] - 1)
         factor = chol_t[q]
+        for s in range(n_regimes):
+            level[s] = 0.0
+            for a in range(n_assets):
+                sigma = volatility[q, s, a]
+                mean[s, a] = (drift[q, s, a] - 0.5 * sigma * sigma) * dt
+                spread[s, a] = sigma * math.sqrt(dt)
+                level[s] -= math.log(sigma)
         belief[p, 0] = start[q]
         for k in range(n_steps):
             for a in range(n_assets):
@@ -232,15 +241,13 @@ def regime_filter_nb(growth, drift, volatility, chol_t, transition, start, dt, b
             best = -math.inf
             for s in range(n_regimes):
                 # log density but for what all regimes share; white = L^-1 z by substitution.
-                score[s] = 0.0
+                score[s] = level[s]
                 for a in range(n_assets):
-                    sigma = volatility[q, s, a]
-                    mean = (drift[q, s, a] - 0.5 * sigma * sigma) * dt
-                    w = (logs[a] - mean) / (sigma * math.sqrt(dt))
+                    w = (logs[a] - mean[s, a]) / spread[s, a]
                     for b in range(a):
                         w -= factor[b, a] * white[b]
                     white[a] = w / factor[a, a]
-                    score[s] -= 0.5 * white[a] ** 2 + math.log(sigma)
+                    score[s] -= 0.5 * white[a] ** 2
                 if belief[p, k, s] > 0.0:
                     best = max(best, score[s])
             total = 0.0
@@ -313,23 +320,25 @@ def jump_diffusion_nb(
     """
     n_paths, n_steps, n_assets = growth.shape
     normals, z = np.empty(n_assets), np.empty(n_assets)
+    shift, none = np.empty(n_assets), np.empty(n_assets)
     for p in range(n_paths):
         q = min(p, drift.shape[0] - 1)
         stream = seeds[p]
+        for a in range(n_assets):
+            expected = intensity[q, a] * dt
+            rise = math.exp(jump_mean[q, a] + 0.5 * jump_volatility[q, a] ** 2) - 1.0
+            shift[a] = (drift[q, a] - 0.5 * volatility[q, a] ** 2) * dt - expected * rise
+            none[a] = math.exp(-expected)
         for k in range(n_steps):
             stream = normals_nb(stream, normals)
             correlate_nb(chol_t[q], normals, z)
             for a in range(n_assets):
                 expected = intensity[q, a] * dt
-                mean, spread = jump_mean[q, a], jump_volatility[q, a]
-                rise = math.exp(mean + 0.5 * spread * spread) - 1.0
-                sigma = volatility[q, a]
-                log_growth = (drift[q, a] - 0.5 * sigma * sigma) * dt - expected * rise
-                log_growth += sigma * math.sqrt(dt) * z[a]
+                log_growth = shift[a] + volatility[q, a] * math.sqrt(dt) * z[a]
                 # The number of jumps by inversion of the Poisson law.
                 stream, u = uniform_nb(stream)
                 jumps = 0
-                term = math.exp(-expected)
+                term = none[a]
                 total = term
                 while u >= total and term > 0.0:
                     jumps += 1
@@ -337,7 +346,8 @@ def jump_diffusion_nb(
                     total += term
                 if jumps > 0:
                     stream, x, _ = pair_nb(stream)
-                    log_growth += jumps * mean + math.sqrt(jumps) * spread * x
+                    log_growth += jumps * jump_mean[q, a]
+                    log_growth += math.sqrt(jumps) * jump_volatility[q, a] * x
                 growth[p, k, a] = math.exp(log_growth)
 
 
