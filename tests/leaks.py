@@ -15,6 +15,7 @@ from envs.features.panel import FeaturePanel
 from envs.features.releases import Releases
 from envs.simulation import make_setting
 from experiments.evaluation.holdout import Holdout
+from tests.gaps import with_halts, with_listing
 
 
 def panel(values, name, warmup=0):
@@ -52,6 +53,11 @@ def shifted(market, rows):
     """The return of the row `rows` ahead: 0 is that of today, 1 the target of tomorrow."""
     value = growth(market.close)
     return panel(np.roll(value, -rows, axis=0), "return", 1)
+
+
+def noisy(market):
+    """Another random number in every call."""
+    return panel(np.random.default_rng().normal(size=market.close.shape), "noise")
 
 
 def drawdown(market, of_all):
@@ -118,6 +124,15 @@ def weekly_prices(end=None, back=True):
     rows = np.arange(market.n_rows)
     week = rows - rows % 5 + (4 if back else -1)
     return replace(market, close=market.close[np.clip(week, 0, market.n_rows - 1)])
+
+
+def gappy_prices():
+    """One asset lists late, one halts for ten rows, one is delisted at half of its last price."""
+    market = with_listing(synthetic(n_rows=420, n_assets=5), 0, 100)
+    market = with_halts(market, slice(200, 210), 1)
+    value = np.full(5, np.nan)
+    value[2] = 0.5
+    return replace(with_halts(market, slice(330, None), 2), delisting_value=value)
 
 
 class Overlapping(Holdout):

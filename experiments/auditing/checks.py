@@ -25,12 +25,12 @@ from experiments.auditing.chain import OpenLoop, Recipe, Trace, trace
 from experiments.auditing.execution import check_execution
 from experiments.auditing.findings import LEAK, Check, Day
 from experiments.auditing.future import Builder, change_builder
-from experiments.auditing.learning import Learner, check_training, scaler_numbers
+from experiments.auditing.learning import Learner, check_repeat, check_training, scaler_numbers
 
 # Makes the policy of one name on a market, with the env that it decides in over some rows.
 Player = Callable[[pipeline.Prepared, tuple[int, int]], tuple[Policy, Setting]]
 MAIN_PATH = (
-    "data", "splits", "features", "scaler", "scaled features", "observations", "rewards",
+    "repeat", "data", "splits", "features", "scaler", "scaled features", "observations", "rewards",
     "accounts", "execution", "purge",
 )  # fmt: skip
 WINDOWS = ("train", "validation", "test")
@@ -108,6 +108,8 @@ def audit(
     check_windows(recipe, check("splits"))
     with tempfile.TemporaryDirectory() as folder:
         learner = None if cfg.agent is None else Learner(recipe, Path(folder))
+        advance("repeat")
+        check_repeat(recipe, learner, check("repeat"))
         players = {f"policy {name}": player for name, player in _baselines(recipe).items()}
         if learner is not None:
             players[f"policy {learner.agent.name}"] = _agent(recipe, learner)

@@ -20,7 +20,7 @@ class Leak:
         what: the quantity. row, date: at which it is known, if it belongs to one. column: of which
             asset, feature or account.
         before, after: its value with the data as they are, and with other data after `changed`.
-        changed: the last day that was left as it is.
+        changed: the last day that was left as it is; empty where nothing was changed at all.
     """
 
     what: str
@@ -34,10 +34,8 @@ class Leak:
     def __str__(self) -> str:
         where = f" in row {self.row} ({self.date})" if self.row is not None else ""
         column = f" {self.column}" if self.column else ""
-        return (
-            f"{self.what}{column}{where} is {self.before} and becomes {self.after} "
-            f"when data after {self.changed} change"
-        )
+        when = f"when data after {self.changed} change" if self.changed else "when computed again"
+        return f"{self.what}{column}{where} is {self.before} and becomes {self.after} {when}"
 
 
 @dataclass(eq=False)
@@ -76,10 +74,15 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Day:
-    """The last known row of a comparison, and the dates of all rows."""
+    """The last known row of a comparison, and the dates of all rows.
+
+    Attributes:
+        untouched: nothing is changed after the row either; what differs is not reproducible.
+    """
 
     row: int
     dates: NDArray[np.datetime64]
+    untouched: bool = False
 
     def date(self, row: int) -> str:
         """The date of a row, without a time where that is midnight."""
@@ -121,7 +124,7 @@ class Day:
                 column="" if index is None else column(index if first is None else index[1:]),
                 before=_text(one, index),
                 after=_text(two, index),
-                changed=self.date(self.row),
+                changed="" if self.untouched else self.date(self.row),
             )
         return False
 

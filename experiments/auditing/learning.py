@@ -87,6 +87,19 @@ def scaler_numbers(prepared: pipeline.Prepared) -> dict[str, NDArray[Any]]:
     return {k: v for k, v in found.items() if v.dtype.kind in "iufb"}
 
 
+def check_repeat(recipe: Recipe, learner: Learner | None, check: Check) -> None:
+    """The same data twice give the same bits: else a difference would say nothing of the future."""
+    again = pipeline.prepare(recipe.cfg, recipe.market, recipe.builder)
+    day = Day(recipe.market.n_rows - 1, recipe.market.dates, untouched=True)
+    day.same(check, "features", recipe.known.features.values, again.features.values, first=0)
+    one, two = (training_data(recipe, prepared) for prepared in (recipe.known, again))
+    if learner is not None:
+        one |= learner.train(recipe.known, "known")[1]
+        two |= learner.train(again, "again")[1]
+    for name in one:
+        day.same(check, name, one[name], two[name])
+
+
 def check_training(
     recipe: Recipe, learner: Learner | None, seed: int, purge: Check, choice: Check
 ) -> None:
