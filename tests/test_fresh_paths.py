@@ -137,6 +137,25 @@ def test_utility_on_paths_is_the_closed_form_and_shares_its_random_numbers():
     np.testing.assert_array_equal(one, again)
 
 
+def test_expected_utility_has_the_mean_of_the_drawn_one_and_less_noise():
+    setting = make_setting(
+        **arguments(
+            execution="same_close",
+            cost=ProportionalCost(20, 0),
+            reward=Reward({"mean_variance": 1.0}, risk_aversion=3.0),
+        )
+    )
+    policy = ConstantWeights(np.array([0.6, 0.4]), "mix")
+    for term in ("log_return", "mean_variance"):
+        drawn, expected = (
+            utility_on_paths(policy, setting, term=term, n_paths=5000, seed=5, expected=flag)
+            for flag in (False, True)
+        )
+        error = np.std(drawn - expected) / 5000**0.5
+        assert abs(drawn.mean() - expected.mean()) < 4 * error
+        assert expected.std() < 0.3 * drawn.std()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

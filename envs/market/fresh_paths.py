@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
+from envs.market.kernel import log_nb
 from envs.market.legs import Legs
 
 Float = NDArray[np.float64]
@@ -63,8 +64,12 @@ class PathBlocks:
         self.cash = np.full(rows, 1.0 + market.process.cash_rate / market.process.periods_per_year)
         self.growth[:, -1] = self.cash
         self.equal_weight = np.ones(rows)
+        self.log_equal_weight, self.log_cash = np.zeros(rows), np.empty(rows)
+        log_nb(self.cash, self.log_cash)
         self.features = np.zeros((rows, paths.n_columns), np.float32)
         self.seeds = np.zeros(n, np.uint64)
+        # `[N, n_rows, S]`, made with the first paths: what no agent sees, for judging it.
+        self.state: Float | None = None
 
     def legs(self, panel: Legs) -> Legs:
         """The legs of a step on these paths, under the convention of those of the panel."""
@@ -77,15 +82,26 @@ class PathBlocks:
             cash=self.cash,
         )
 
+    def log_benchmark(self, name: str) -> Float:
+        """`[N * n_rows]` log growth of what rewards are in excess of; a path has no index."""
+        return self.log_cash if name == "cash" else self.log_equal_weight
+
     def refill(self, blocks: NDArray[np.int64], seeds: NDArray[np.uint64]) -> None:
         """Writes the paths of these seeds into these blocks."""
         paths = self.paths
         n_rows, n_assets = paths.n_rows, paths.market.n_assets
         self.seeds[blocks] = seeds
         made = paths.market.process.simulate(seeds, n_rows - 1)
+        if self.state is None:
+            self.state = np.zeros((len(self.seeds), *made.state.shape[1:]))
+        self.state[blocks] = made.state
         growth = self.growth.reshape(-1, n_rows, n_assets + 1)
         growth[blocks, :-1, :-1] = made.growth
-        self.equal_weight.reshape(-1, n_rows)[blocks, :-1] = made.growth.mean(axis=2)
+        mix = made.growth.mean(axis=2)
+        logs = np.empty_like(mix)
+        log_nb(mix.reshape(-1), logs.reshape(-1))
+        self.equal_weight.reshape(-1, n_rows)[blocks, :-1] = mix
+        self.log_equal_weight.reshape(-1, n_rows)[blocks, :-1] = logs
         if not paths.n_columns:
             return
         features = self.features.reshape(-1, n_rows, paths.n_columns)

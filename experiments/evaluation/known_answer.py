@@ -34,6 +34,9 @@ class KnownAnswer:
         market: what the market is, in a few words.
         utility: the reward term that is the utility: `log_return` or `mean_variance`.
         n_paths: common random paths, of `n_steps` steps each, on which all policies are compared.
+        expected: compare expected utilities, given the weights held and the true state at every
+            step, where the law of the next step is known (`envs.market.expected_utility`); without,
+            those that were drawn, which need far more paths.
         seed: of the first of these paths; training never draws from it.
         optimum: settings of `envs.market.known_answers.optimum`.
         level: of the intervals over paths.
@@ -41,8 +44,9 @@ class KnownAnswer:
 
     market: str
     utility: str = "log_return"
-    n_paths: int = 8192
+    n_paths: int = 2048
     n_steps: int = 252
+    expected: bool = True
     seed: int = 900_000_000
     optimum: Mapping[str, Any] = field(default_factory=dict)
     level: float = 0.95
@@ -72,7 +76,12 @@ class KnownAnswer:
 
         def on_paths(policy: Policy) -> Float:
             return process.periods_per_year * utility_on_paths(
-                policy, setting, term=self.utility, n_paths=self.n_paths, seed=self.seed
+                policy,
+                setting,
+                term=self.utility,
+                n_paths=self.n_paths,
+                seed=self.seed,
+                expected=self.expected,
             )
 
         best = on_paths(optimum(process, action=action, cost=cost, **self.optimum))
