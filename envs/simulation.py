@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from envs.features.panel import FeaturePanel
 from envs.market.cost_arrays import CostArrays
 from envs.market.costs import Cost, ProportionalCost
 from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
-from envs.market.kernel import flat_nb, step_frictions_nb, step_nb
+from envs.market.kernel import flat_nb, log_nb, step_frictions_nb, step_nb
 from envs.market.legs import Legs, make_legs
 from envs.observations import BOUND, OBSERVATIONS, feature_rows, observation_space
 from envs.rewards import TERMS, Reward
@@ -62,6 +63,14 @@ class Setting:
         """The last row at which an episode may start."""
         length = self.last - self.first if self.episode_length is None else self.episode_length
         return self.last - length
+
+    @cached_property
+    def log_benchmark(self) -> Float:
+        """`[T-1]` log growth of what `excess_log_return` is in excess of."""
+        growth = np.ascontiguousarray(getattr(self.legs, self.reward.benchmark))
+        logs = np.empty_like(growth)
+        log_nb(growth, logs)
+        return logs
 
     @property
     def frictions(self) -> bool:
@@ -315,9 +324,9 @@ class Simulation:
     def _attach(self, state: State, step: Step) -> None:
         self.state, self.last = state, step
         setting, reward = self.setting, self.setting.reward
-        legs, features = setting.legs, setting.features
-        if self.paths is not None:
-            legs, features = self.paths.legs(legs), self.paths.features
+        legs, features, paths = setting.legs, setting.features, self.paths
+        if paths is not None:
+            legs, features = paths.legs(legs), paths.features
         self.legs, self.features = legs, features
         # A leg in which nothing moves is skipped; the kernel still wants an array in its place.
         whole = legs.before if legs.before is not None else legs.after
@@ -330,7 +339,7 @@ class Simulation:
             legs.after if legs.after is not None else whole,
         )
         rewards = (
-            np.ascontiguousarray(getattr(legs, reward.benchmark)),
+            setting.log_benchmark if paths is None else paths.log_benchmark(reward.benchmark),
             reward.weights(),
             reward.sharpe_decay,
             reward.risk_aversion,

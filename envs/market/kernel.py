@@ -649,7 +649,7 @@ def reward_nb(
     growth,
     value,
     turnover,
-    benchmark,
+    log_benchmark,
     term_weights,
     sharpe_decay,
     risk_aversion,
@@ -662,39 +662,59 @@ def reward_nb(
     """Writes the terms and the reward of N steps and moves the state of the path terms.
 
     Args:
-        rows: `[N]` int64 decision rows; `benchmark` is `[T-1]` growth by decision row.
+        rows: `[N]` int64 decision rows; `log_benchmark` is `[T-1]` log growth by decision row.
         growth: `[N]` V_next / V of the step; `value [N]` is V_next; `turnover [N]`.
         term_weights: `[K]` in the order of `TERMS`.
         peak, mean, square: state, `[N]`: highest value, moving averages of R and R^2.
         terms: out, `[N, K]`. reward: out, `[N]` float64.
     """
     for n in range(rows.shape[0]):
+        # Locals: what a store may have changed would be read again.
+        wealth = value[n]
+        highest = max(peak[n], wealth)
+        peak[n] = highest
         log_growth = math.log(max(growth[n], LOWEST_GROWTH))
         simple = growth[n] - 1.0
-        peak[n] = max(peak[n], value[n])
 
-        delta_mean = simple - mean[n]
-        delta_square = simple * simple - square[n]
-        variance = square[n] - mean[n] * mean[n]
+        average, average_square = mean[n], square[n]
+        delta_mean = simple - average
+        delta_square = simple * simple - average_square
+        variance = average_square - average * average
         sharpe = 0.0
         # Constant returns have no Sharpe ratio to differentiate.
         if variance > 1e-12:
             # Not variance**1.5: a general power takes as long as all the rest of a reward.
             cubed = variance * math.sqrt(variance)
-            sharpe = (square[n] * delta_mean - 0.5 * mean[n] * delta_square) / cubed
-        mean[n] += sharpe_decay * delta_mean
-        square[n] += sharpe_decay * delta_square
+            sharpe = (average_square * delta_mean - 0.5 * average * delta_square) / cubed
+        mean[n] = average + sharpe_decay * delta_mean
+        square[n] = average_square + sharpe_decay * delta_square
 
+        excess = log_growth - log_benchmark[rows[n]]
+        utility = simple - 0.5 * risk_aversion * simple * simple
+        drawdown = 1.0 - max(wealth, 0.0) / highest
+        traded = turnover[n]
         terms[n, 0] = log_growth
-        terms[n, 1] = log_growth - math.log(benchmark[rows[n]])
+        terms[n, 1] = excess
         terms[n, 2] = sharpe
-        terms[n, 3] = simple - 0.5 * risk_aversion * simple * simple
-        terms[n, 4] = 1.0 - max(value[n], 0.0) / peak[n]
-        terms[n, 5] = turnover[n]
-        total = 0.0
-        for k in range(terms.shape[1]):
-            total += term_weights[k] * terms[n, k]
-        reward[n] = total
+        terms[n, 3] = utility
+        terms[n, 4] = drawdown
+        terms[n, 5] = traded
+        reward[n] = (
+            0.0
+            + term_weights[0] * log_growth
+            + term_weights[1] * excess
+            + term_weights[2] * sharpe
+            + term_weights[3] * utility
+            + term_weights[4] * drawdown
+            + term_weights[5] * traded
+        )
+
+
+@njit(cache=True, nogil=True)
+def log_nb(values, out):
+    """The logarithms of `values [T]`, with the bits of those that the reward takes of growth."""
+    for t in range(values.shape[0]):
+        out[t] = math.log(values[t])
 
 
 # ---------------------------------------------------------------------- observations
@@ -745,7 +765,7 @@ def finish_nb(
     growth_before,
     kept,
     growth_after,
-    benchmark,
+    log_benchmark,
     term_weights,
     sharpe_decay,
     risk_aversion,
@@ -774,7 +794,7 @@ def finish_nb(
         growth,
         value,
         turnover,
-        benchmark,
+        log_benchmark,
         term_weights,
         sharpe_decay,
         risk_aversion,
@@ -804,7 +824,7 @@ def step_nb(
     after,
     commission,
     half_spread,
-    benchmark,
+    log_benchmark,
     term_weights,
     sharpe_decay,
     risk_aversion,
@@ -873,7 +893,7 @@ def step_nb(
         growth_before,
         kept,
         growth_after,
-        benchmark,
+        log_benchmark,
         term_weights,
         sharpe_decay,
         risk_aversion,
@@ -928,7 +948,7 @@ def step_frictions_nb(
     before,
     moves_after,
     after,
-    benchmark,
+    log_benchmark,
     term_weights,
     sharpe_decay,
     risk_aversion,
@@ -1128,7 +1148,7 @@ def step_frictions_nb(
         growth_before,
         kept,
         growth_after,
-        benchmark,
+        log_benchmark,
         term_weights,
         sharpe_decay,
         risk_aversion,
