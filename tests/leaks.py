@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from agents.sb3 import PPO
+from envs.data import simulated
 from envs.data.synthetic import synthetic
 from envs.features import StandardScaler
 from envs.features.panel import FeaturePanel
 from envs.features.releases import Releases
+from envs.market.processes import Heston
 from envs.simulation import make_setting
 from experiments.evaluation.holdout import Holdout
 from tests.gaps import with_halts, with_listing
@@ -39,12 +41,12 @@ def filled(market, back):
     return panel(growth(market.close[rows]), "return_of_filled")
 
 
-def moving_average(market, centred, window=5):
-    """Distance from a moving average over a window around, or before, each row."""
-    half = window // 2
+def moving_average(market, ahead, window=5):
+    """Distance from a moving average whose window ends `ahead` rows after the row."""
     value = np.zeros_like(market.close)
     for t in range(market.n_rows):
-        first, stop = (t - half, t + half + 1) if centred else (t - window + 1, t + 1)
+        stop = t + ahead + 1
+        first = stop - window
         value[t] = market.close[t] / market.close[max(first, 0) : stop].mean(axis=0) - 1.0
     return panel(value, "distance", window - 1)
 
@@ -133,6 +135,29 @@ def gappy_prices():
     value = np.full(5, np.nan)
     value[2] = 0.5
     return replace(with_halts(market, slice(330, None), 2), delisting_value=value)
+
+
+class ShowsTomorrow:
+    """A process whose paths show the return that comes next; otherwise the honest one."""
+
+    def __init__(self, honest):
+        self.honest = honest
+
+    def __getattr__(self, name):
+        return getattr(self.honest, name)
+
+    def simulate(self, seeds, n_steps):
+        made = self.honest.simulate(seeds, n_steps)
+        observed = made.observed.copy()
+        observed[:, :-1, :, 0] = made.growth - 1.0
+        return replace(made, observed=observed)
+
+
+def market_that_shows_tomorrow(planted=True):
+    """A simulated panel, honest by itself, with a process that is not."""
+    process = Heston(drift=[0.08, 0.1], mean_variance=[0.03, 0.05])
+    market = simulated(process, n_rows=420)
+    return replace(market, process=ShowsTomorrow(market.process)) if planted else market
 
 
 class Overlapping(Holdout):

@@ -66,9 +66,9 @@ def leaking(cfg, days=4):
 SERIES = {"_target_": "tests.leaks.monthly_series"}
 FEATURES = {
     "back-fill of gaps": ("filled", {"back": True}, {"back": False}),
-    "centred moving window": ("moving_average", {"centred": True}, {"centred": False}),
+    "centred moving window": ("moving_average", {"ahead": 2}, {"ahead": 0}),
     "target inside the features": ("shifted", {"rows": 1}, {"rows": 0}),
-    "off by one": ("shifted", {"rows": 1}, {"rows": 0}),
+    "off by one": ("moving_average", {"ahead": 1}, {"ahead": 0}),
     "maximum of the whole sample": ("drawdown", {"of_all": True}, {"of_all": False}),
     "macro by period": (
         "macro", {"series": SERIES, "by": "period"}, {"series": SERIES, "by": "release"}
@@ -115,6 +115,15 @@ def test_a_source_that_fills_backwards_is_caught():
     assert set(found) == {"data"} and found["data"].what == "close"
     honest = builder("weekly_prices", _partial_=False, end=None, back=False)
     assert leaking(config(data=honest)) == {}
+
+
+def test_a_process_that_shows_what_comes_is_caught():
+    def market(planted):
+        return builder("market_that_shows_tomorrow", _partial_=False, planted=planted)
+
+    found = leaking(config(data=market(True)))
+    assert set(found) == {"process"} and found["process"].what == "observed of a fresh path"
+    assert leaking(config(data=market(False))) == {}
 
 
 def test_an_env_that_shows_the_next_row_is_caught():

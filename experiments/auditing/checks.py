@@ -36,6 +36,7 @@ MAIN_PATH = (
 WINDOWS = ("train", "validation", "test")
 # Reading a source again costs more than any other check: not on every day.
 MOST_CUTS, MOST_FILLS = 3, 3
+LONGEST_PATH = 64
 PANEL_FIELDS = ("close", "open", "high", "low", "volume", "tradable", "cash_rate", "benchmark")
 
 
@@ -105,6 +106,8 @@ def audit(
     advance("data")
     for row in _spread(rows, MOST_CUTS):
         check_data(cfg, market, row, check("data"))
+    if market.process is not None:
+        check_process(market, check("process"))
     check_windows(recipe, check("splits"))
     with tempfile.TemporaryDirectory() as folder:
         learner = None if cfg.agent is None else Learner(recipe, Path(folder))
@@ -201,6 +204,29 @@ def check_data(cfg: DictConfig, market: MarketData, row: int, check: Check) -> N
         if one is None or two is None:
             continue
         day.same(check, name, one, two, first=0, column=lambda i: whole.symbols[i[0]] if i else "")
+
+
+def check_process(market: MarketData, check: Check) -> None:
+    """Fresh paths: what one shows and does up to a row is the same however long it goes on.
+
+    A process that shows a return before it is made cannot know the one after the last row.
+    """
+    steps = min(LONGEST_PATH, market.n_rows - 1)
+    seeds = np.arange(4, dtype=np.uint64)
+    whole = market.process.simulate(seeds, steps)
+    for shorter in {steps - 1, steps // 2, 1}:
+        day = Day(shorter, market.dates)
+        part = market.process.simulate(seeds, shorter)
+        for name, rows in (("growth", shorter), ("observed", shorter + 1)):
+            one, two = (np.moveaxis(getattr(p, name), 1, 0) for p in (whole, part))
+            day.same(
+                check,
+                f"{name} of a fresh path",
+                one[:rows],
+                two,
+                first=0 if name == "observed" else 1,
+                column=lambda i: f"path {i[0]}, asset {i[1]}" if i else "",
+            )
 
 
 def check_windows(recipe: Recipe, check: Check) -> None:
