@@ -44,13 +44,14 @@ def utility_on_paths(
         InputError: if the setting has no fresh paths, for an unknown term, or where the expectation
             is not known.
     """
-    if setting.fresh is None or setting.episode_length is None:
+    n_steps = setting.episode_length
+    if setting.fresh is None or n_steps is None:
         raise InputError("utility_on_paths needs a setting with fresh_paths=True")
     if term not in TERMS:
         raise InputError(f"unknown utility {term!r}; known: {', '.join(TERMS)}")
     if policy.action != setting.action_map.name:
-        action = make_action_map(policy.action, setting.market.n_assets)
-        setting = replace(setting, action_map=action)
+        fitting = make_action_map(policy.action, setting.market.n_assets)
+        setting = replace(setting, action_map=fitting)
     if expected and setting.legs.before is not None:
         raise InputError("expected utility is for execution 'same_close'; leave expected out")
     envs = PortfolioVectorEnv.from_setting(setting, n_paths, copy=False)
@@ -63,7 +64,7 @@ def utility_on_paths(
     assert paths is not None and paths.state is not None
     # The last step restarts all paths, and their states with them.
     states = paths.state.copy() if expected else paths.state
-    for k in range(setting.episode_length):
+    for k in range(n_steps):
         action, state = policy.predict(observation, state, start, deterministic=True)
         start = np.zeros(n_paths, bool)
         observation, _, terminated, _, info = envs.step(action)
@@ -79,4 +80,4 @@ def utility_on_paths(
             )
         total += np.where(alive, utility, 0.0)
         alive &= ~terminated
-    return total / setting.episode_length
+    return total / n_steps
