@@ -339,6 +339,9 @@ def test_a_cap_by_hand():
     assert info["turnover"] == pytest.approx(0.01, abs=1e-15)
     assert info["commission"] == pytest.approx(0.01 * 0.001, abs=1e-18)
     assert info["weights"] == pytest.approx([0.01 / (1 - 1e-5), 1 - 0.01 / (1 - 1e-5)], abs=1e-15)
+    # the same number as currency is a hundredth of that
+    money = Frictions(10.0, 0.0, participation=0.1, capital=1e6, volume="currency")
+    assert one_step(market, money, [1.0, 0.0])["turnover"] == pytest.approx(1e-4, abs=1e-17)
 
 
 def test_a_cut_sale_cuts_the_purchase_that_it_pays_for():
@@ -761,6 +764,16 @@ def test_a_trajectory_has_every_kind_of_cost():
     total = 1 - made.total_cost
     growth = (1 + made.gross_return) * total
     assert 1 + made.net_return == pytest.approx(growth, rel=1e-12)
+
+
+def test_reports_tell_every_cost_in_words():
+    told = all_on().words()
+    for part in ("3.0 bps", "4.0 bps", "sqrt(order / volume)", "0.1 of the volume", "100,000",
+                 "lots of 1", "0.05 a year on shorts", "0.03 a year", "leverage of 1.65"):  # fmt: skip
+        assert part in told
+    assert "'one_way_cost'" in ProportionalCost(0.0, "one_way_cost").words()
+    assert "0.01 times the square" in QuadraticCost(quadratic=0.01).words()
+    assert "'mu_eiie'" in LiteratureCost("mu_eiie").words()
 
 
 # ------------------------------------------------------------------ bad input
