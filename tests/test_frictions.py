@@ -69,7 +69,7 @@ def draw_cost(rng, n_assets, kind, gross):
         "half_spread_bps": rng.uniform(0, 40, n_assets).tolist(),
     }
     if kind == "quadratic":
-        # An order may turn all of one side into the other: its last part must not cost all there is.
+        # An order may turn one side into the other, and its last part must not cost all.
         highest = 0.05 / max(gross, 1.0) ** 2
         return QuadraticCost(quadratic=rng.uniform(0, highest, n_assets).tolist(), **rates)
     return Frictions(
@@ -768,8 +768,17 @@ def test_a_trajectory_has_every_kind_of_cost():
 
 def test_reports_tell_every_cost_in_words():
     told = all_on().words()
-    for part in ("3.0 bps", "4.0 bps", "sqrt(order / volume)", "0.1 of the volume", "100,000",
-                 "lots of 1", "0.05 a year on shorts", "0.03 a year", "leverage of 1.65"):  # fmt: skip
+    for part in (
+        "3.0 bps",
+        "4.0 bps",
+        "sqrt(order / volume)",
+        "0.1 of the volume",
+        "100,000",
+        "lots of 1",
+        "0.05 a year on shorts",
+        "0.03 a year",
+        "leverage of 1.65",
+    ):
         assert part in told
     assert "'one_way_cost'" in ProportionalCost(0.0, "one_way_cost").words()
     assert "0.01 times the square" in QuadraticCost(quadratic=0.01).words()
