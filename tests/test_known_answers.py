@@ -354,6 +354,39 @@ def test_student_shocks_by_integration(dof, error):
         assert np.log(growth) @ probability == pytest.approx(exact, abs=error * sigma)
 
 
+def test_shocks_of_several_student_laws():
+    """Second moments are exact, fourth ones near; best weights are those of a large sample."""
+    dof, correlation = np.array([6.0, np.inf]), np.array([[1.0, 0.4], [0.4, 1.0]])
+    nodes, probability = outcomes.garch_nodes(dof, correlation)
+    assert probability.sum() == pytest.approx(1, abs=1e-14)
+    np.testing.assert_allclose(probability @ nodes, 0, atol=1e-14)
+    np.testing.assert_allclose(probability @ nodes**2, 1, rtol=1e-12)
+    # Student t with 6 degrees of freedom has a kurtosis of 6.
+    np.testing.assert_allclose(probability @ nodes**4, [6.0, 3.0], rtol=0.12)
+    dof = np.array([5.0, 7.0])
+    nodes, probability = outcomes.garch_nodes(dof, correlation)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400_000, 2)) @ np.linalg.cholesky(correlation).T
+    x *= np.sqrt((dof - 2) / rng.chisquare(dof, x.shape))
+    # Covariances of the nodes are those of the law: rho E[m_i] E[m_j] of the mixing scales.
+    scales = np.sqrt((dof - 2) / rng.chisquare(dof, (2_000_000, 2)))
+    covariance = (nodes * probability[:, None]).T @ nodes
+    np.testing.assert_allclose(np.diag(covariance), 1, rtol=1e-12)
+    assert covariance[0, 1] == pytest.approx(0.4 * scales.mean(axis=0).prod(), rel=2e-3)
+    x = np.concatenate([x, -x])
+    # The sample gets the same covariance: what is left to differ is the shape.
+    x = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, ddof=0))).T
+    x = x @ np.linalg.cholesky(covariance).T
+    weights = []
+    for shocks, mass in ((nodes, probability), (x, None)):
+        growth = np.exp(np.array([0.0001, 0.0002]) + np.array([0.02, 0.03]) * shocks)
+        weights.append(best_weights(np.column_stack([growth, np.ones(len(growth))]), mass)[0])
+    np.testing.assert_allclose(weights[0], weights[1], atol=2e-3)
+    alone, chance = outcomes.garch_nodes(np.array([5.0]), np.eye(1))
+    np.testing.assert_array_equal(alone, outcomes.student_nodes(5.0)[0])
+    assert chance.sum() == pytest.approx(1)
+
+
 # ------------------------------------------------------------------ hindsight
 def test_bcrp_of_the_pairs_of_cover():
     """Cover 1991: wealth over 22 years of New York, 8.915 and 4.128 alone (Iroquois, Kin Ark)."""

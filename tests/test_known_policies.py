@@ -84,6 +84,7 @@ MARKETS = [
     pytest.param(HESTON, {}, id="heston"),
     pytest.param(GARCH, {}, id="garch"),
     pytest.param(p.Garch(mean=0.0002, omega=6e-6, alpha=0.12, beta=0.85, dof=4.0), {}, id="t"),
+    pytest.param(p.Garch(mean=[3e-4, 4e-4], alpha=0.05, dof=6.0, correlation=0.4), {}, id="t2"),
     pytest.param(FACTOR, {}, id="factor"),
     pytest.param(p.GeometricBrownian(drift=0.08, volatility=0.4), {"cost": 0.01}, id="band"),
     pytest.param(FACTOR, {"cost": 0.0005}, id="factor_band"),
@@ -294,7 +295,7 @@ HIDDEN = p.RegimeSwitching(**REGIMES, observe="return")
         (GARCH, {"risk_aversion": 2.0}, "for log utility alone"),
         (GARCH, {"cost": 0.001}, "no answer is known for this Garch"),
         (p.Heston(substeps=4), {}, "substeps=1"),
-        (p.Garch(dof=5.0), {"action": "long_short"}, "one asset held long-only"),
+        (p.Garch(dof=5.0), {"action": "long_short"}, "the answer is long-only"),
         (p.Mixture(processes=[GBM, GBM]), {}, "no answer is known for Mixture"),
     ],
 )

@@ -23,10 +23,8 @@ from envs.market.processes import (
 from envs.market.solutions.outcomes import (
     Outcomes,
     brownian_outcomes,
+    garch_nodes,
     jump_outcomes,
-    normal_nodes,
-    root,
-    student_nodes,
 )
 
 Float = NDArray[np.float64]
@@ -86,15 +84,10 @@ def conditional_outcomes(process: Process, state: Float, order: int = 5) -> Outc
     if isinstance(process, GeometricBrownian | JumpDiffusion):
         growth, probability = unconditional_outcomes(process, order)
         return growth[None], probability
-    nodes, probability = normal_nodes(n_assets, order)
-    if isinstance(process, Garch) and np.isfinite(process.dof).any():
-        if n_assets > 1:
-            raise InputError("Garch: Student t shocks have a quadrature for one asset alone")
-        nodes, probability = student_nodes(float(process.dof[0]))
-    if isinstance(process, MeanReverting | RegimeSwitching | Heston | Garch):
-        shocks = nodes @ root(process.correlation).T
-    else:
+    if not isinstance(process, MeanReverting | RegimeSwitching | Heston | Garch):
         raise InputError(f"the law of the next growth of {type(process).__name__} is not known")
+    dof = process.dof if isinstance(process, Garch) else np.full(n_assets, np.inf)
+    shocks, probability = garch_nodes(dof, process.correlation, order)
     if isinstance(process, MeanReverting):
         location = cash + state @ process.loadings.T
         scale = np.broadcast_to(process.volatility * np.sqrt(process.dt), location.shape)

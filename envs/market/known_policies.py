@@ -18,7 +18,7 @@ from envs.errors import InputError
 from envs.market.processes import Garch, Heston, MeanReverting, RegimeSwitching
 from envs.market.solutions import garleanu_pedersen
 from envs.market.solutions.best_mix import corners
-from envs.market.solutions.outcomes import normal_nodes, root, student_nodes
+from envs.market.solutions.outcomes import garch_nodes, normal_nodes, root
 from envs.market.solutions.regimes import Law
 from envs.market.solutions.volatility_timing import myopic_weights
 
@@ -256,18 +256,13 @@ class VolatilityTimingPolicy(KnownPolicy):
             else process.long_run_variance
         )
         dof = process.dof if isinstance(process, Garch) else np.full(n_assets, np.inf)
-        if np.isfinite(dof).any():
-            if n_assets > 1 or limits.of_one_asset() != (0.0, 1.0):
-                raise InputError(
-                    "with Student t shocks the answer is known for one asset held long-only: a "
-                    "leveraged or short position can lose everything; use action 'simplex', or "
-                    "dof=inf"
-                )
-            self._nodes, self._probability = student_nodes(float(dof[0]))
-        else:
-            order = ORDER_ONE if n_assets == 1 else ORDER_MANY
-            nodes, self._probability = normal_nodes(n_assets, order)
-            self._nodes = nodes @ root(process.correlation).T
+        if np.isfinite(dof).any() and limits.action != "simplex":
+            raise InputError(
+                "with Student t shocks a leveraged or short position can lose everything: the "
+                "answer is long-only; use action 'simplex', or dof=inf"
+            )
+        order = ORDER_ONE if n_assets == 1 else ORDER_MANY
+        self._nodes, self._probability = garch_nodes(dof, process.correlation, order)
 
     def weights(self, observed: Float, held: Float) -> Float:
         process = self.process

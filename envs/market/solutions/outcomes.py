@@ -18,6 +18,8 @@ Float = NDArray[np.float64]
 Outcomes = tuple[Float, Float]  # values [Q, ...] and probabilities [Q]
 # A tensor grid of more nodes than this gives way to as many quasi-random points.
 N_POINTS = 4096
+# Where the mixing variable of a Student t is cut, as probabilities: finest where variance is high.
+STRATA = (0.001, 0.01, 0.1, 0.4)
 
 
 @lru_cache(maxsize=64)
@@ -56,6 +58,50 @@ def student_nodes(dof: float, n_nodes: int = 41) -> Outcomes:
     t = np.sinh(s)
     mass = stats.t.pdf(t, dof) * np.cosh(s)
     return (scale * t)[:, None], mass / mass.sum()
+
+
+def garch_nodes(dof: Float, correlation: Float, order: int = 3) -> Outcomes:
+    """Nodes `[Q, A]` of the unit-variance shocks of `Garch`, and weights `[Q]`.
+
+    x sqrt((dof - 2) / chi2) with correlated normals x and a chi2 of each asset's own. One asset of
+    finite dof: `student_nodes`. More: the mixing variable is cut into strata of exact probability
+    and mean variance, and the correlation of x makes up for the spread within them, so that all
+    second moments are exact. Fourth moments are some 10 % low: at daily steps, 1e-3 in weights.
+    """
+    n_assets = len(dof)
+    if n_assets == 1 and np.isfinite(dof[0]):
+        return student_nodes(float(dof[0]))
+    strata = [_strata(float(each)) for each in dof]
+    # Mean scales of the law over those of the strata, which are larger (Jensen).
+    ratio = np.array([_mean_scale(each) / (s @ p) for each, (s, p) in zip(dof, strata)])
+    matrix = correlation * np.outer(ratio, ratio)
+    np.fill_diagonal(matrix, 1.0)
+    nodes, probability = normal_nodes(n_assets, order)
+    nodes = nodes @ root(matrix).T
+    scales = np.array(list(itertools.product(*(scale for scale, _ in strata))))
+    shares = np.array(list(itertools.product(*(share for _, share in strata)))).prod(axis=1)
+    shocks = (scales[:, None, :] * nodes).reshape(-1, n_assets)
+    return shocks, np.outer(shares, probability).ravel()
+
+
+def _strata(dof: float) -> Outcomes:
+    """Standard deviations and probabilities of the strata of a Student t's variance."""
+    if not np.isfinite(dof):
+        return np.ones(1), np.ones(1)
+    shape = 0.5 * dof
+    edges = np.concatenate([[0.0], stats.gamma.ppf(STRATA, shape), [np.inf]])
+    share = np.diff(stats.gamma.cdf(edges, shape))
+    # The variance is (shape - 1) / g: its mean over a stratum is a ratio of two gamma laws.
+    variance = np.diff(stats.gamma.cdf(edges, shape - 1.0)) / share
+    return np.sqrt(variance), share
+
+
+def _mean_scale(dof: float) -> float:
+    """E[sqrt((dof - 2) / chi2)]."""
+    if not np.isfinite(dof):
+        return 1.0
+    ratio = math.exp(special.gammaln(0.5 * (dof - 1.0)) - special.gammaln(0.5 * dof))
+    return math.sqrt(0.5 * dof - 1.0) * ratio
 
 
 def lognormal_outcomes(mean: Float, covariance: Float, cash: float, order: int = 7) -> Outcomes:
