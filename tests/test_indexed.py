@@ -1,10 +1,12 @@
 """`indexed` observations for learning: the same numbers as `flat`, without the memory."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 
 from agents.checkpoint import read_tensors
 from agents.rollout import rollout
@@ -18,6 +20,7 @@ from envs.portfolio import PortfolioEnv
 from envs.rewards import Reward
 from envs.simulation import make_setting
 from envs.vector import PortfolioVectorEnv
+from experiments import pipeline
 from networks.window_gather import WindowGather
 
 PPO_MLP = PPO(total_steps=1024, num_envs=16, n_steps=16, batch_size=64, evaluations=4)
@@ -300,3 +303,36 @@ def test_training_on_a_gpu(name, tmp_path):
 def test_an_unknown_device_is_refused(device):
     with pytest.raises(InputError, match=r"agent\.device must be cpu, cuda"):
         PPO(device=device)
+
+
+# ------------------------------------------------------------------ the whole path
+SMALL = (
+    "data.n_rows=600",
+    "env.window=12",
+    "evaluation.n_bootstrap=20",
+    "agent.evaluations=2",
+    "agent.num_envs=16",
+)
+RUNS = {
+    "mlp": ("agent.architecture=mlp", "agent.total_steps=1024"),
+    "assets": ("agent.architecture=assets", "agent.total_steps=1024"),
+    "ddpg": ("agent=ddpg", "agent.total_steps=400", "agent.learning_starts=100"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_from_prices_to_report_is_that_of_flat(name, tmp_path):
+    """Training, validation and test are rows of one panel, and `t` names them in all of it."""
+    with initialize_config_module("hydra_conf", version_base="1.3"):
+        for kind in ("flat", "indexed"):
+            choice = ["+exp=smoke", f"env.observation={kind}", *RUNS[name], *SMALL]
+            if name == "ddpg":
+                choice += ["~agent.n_steps", "agent.batch_size=32"]
+            pipeline.run(compose("config", choice), tmp_path / kind)
+    flat, indexed = (
+        json.loads((tmp_path / kind / "metrics.json").read_text()) for kind in ("flat", "indexed")
+    )
+    assert flat == indexed
+    models = [next((tmp_path / kind).rglob(MODEL)).read_bytes() for kind in ("flat", "indexed")]
+    assert models[0] == models[1]
