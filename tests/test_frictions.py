@@ -623,6 +623,24 @@ def test_dearer_is_never_better(seed, factor):
 
 
 # ------------------------------------------------------------------ schedules and the literature
+@pytest.mark.parametrize(("execution", "rate"), [("same_close", 0.001), ("next_close", 0.002)])
+def test_rates_by_row_are_those_of_the_execution(execution, rate):
+    """10 bps on the first row, 20 on the second, 30 on the third."""
+    bps = np.arange(10.0, 90.0, 10.0)[:, None]
+    env = PortfolioEnv(
+        days(FLAT), cost=ProportionalCost(bps, 0.0), action="simplex", execution=execution
+    )
+    env.reset(seed=0)
+    *_, info = env.step(np.array([1.0, 0.0]))
+    assert info["value"] == pytest.approx(1 / (1 + rate), abs=1e-15)
+    *_, info = env.step(np.array([0.0, 1.0]))
+    assert info["value"] == pytest.approx((1 - rate - 0.001) / (1 + rate), abs=1e-15)
+    with pytest.raises(InputError, match="by row must be"):
+        PortfolioEnv(days(FLAT), cost=ProportionalCost(bps[1:], 0.0))
+    with pytest.raises(InputError, match="not negative"):
+        PortfolioEnv(days(FLAT), cost=ProportionalCost(-bps, 0.0))
+
+
 def test_the_schedule_of_the_futures_is_charged_day_by_day():
     try:
         market = futures(groups=["Bonds"], start="2015-01-01", end="2015-03-31")

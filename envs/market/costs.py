@@ -44,9 +44,10 @@ class ProportionalCost:
     """Costs proportional to the traded notional, on each side of a trade.
 
     Attributes:
-        commission_bps: commission in basis points of the notional; one number or one per asset, or
-            the name of a schedule that is stored beside the panel (`one_way_cost` of `futures`, a
-            fraction of the notional for each day and asset; that of the row of the execution).
+        commission_bps: commission in basis points of the notional: one number, one per asset, or
+            `[T, A]` for each row and asset of the market (that of the row of the execution is
+            charged); or the name of such a schedule that is stored beside the panel, in fractions
+            (`one_way_cost` of `futures`).
         half_spread_bps: half the bid-ask spread, in the same way.
     """
 
@@ -101,6 +102,14 @@ class ProportionalCost:
         if isinstance(value, str):
             rate = schedule(market, f"cost.{key}", value)
             return np.ascontiguousarray(rate[execution_rows(market, execution)])
+        if np.ndim(value) == 2:
+            if np.shape(value) != market.close.shape:
+                raise InputError(
+                    f"cost.{key} by row must be {market.close.shape}, got {np.shape(value)}"
+                )
+            flat = per_asset(f"cost.{key}", np.ravel(value), market.close.size)  # type: ignore[arg-type]
+            rows = flat.reshape(market.close.shape)[execution_rows(market, execution)]
+            return np.ascontiguousarray(rows) / 1e4
         return per_asset(f"cost.{key}", value, market.n_assets)[None] / 1e4
 
 
