@@ -84,7 +84,7 @@ def test_leaks_in_features_are_caught_and_their_twins_are_not(leak):
     name, planted, honest = FEATURES[leak]
     found = leaking(config(features__build=builder(name, **planted)))
     assert {"features", "scaled features", "observations"} <= found.keys()
-    assert found["features"].column.endswith("of asset 0") and found["features"].date
+    assert found["features"].column.endswith(" of S00") and found["features"].date
     assert not {"execution", "splits", "data"} & found.keys()
     assert leaking(config(features__build=builder(name, **honest))) == {}
 
@@ -291,6 +291,7 @@ def test_honest_settings_raise_no_alarm(overrides):
     assert leaking(config(*overrides), days=5) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", ["heston", "regime"])
 def test_simulated_markets_raise_no_alarm(market):
     panel = ["data.n_rows=600"] + [o for o in SMALL if not o.startswith(("data", "features"))]

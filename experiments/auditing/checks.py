@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from experiments.auditing.chain import OpenLoop, Recipe, Trace, trace
 from experiments.auditing.execution import check_execution
 from experiments.auditing.findings import LEAK, Check, Day
 from experiments.auditing.future import Builder, change_builder
+from experiments.auditing.inputs import WINDOWS, check_data, check_process, check_windows
 from experiments.auditing.learning import Learner, check_repeat, check_training, scaler_numbers
 
 # Makes the policy of one name on a market, with the env that it decides in over some rows.
@@ -33,11 +33,8 @@ MAIN_PATH = (
     "repeat", "data", "splits", "features", "scaler", "scaled features", "observations", "rewards",
     "accounts", "execution", "purge",
 )  # fmt: skip
-WINDOWS = ("train", "validation", "test")
 # Reading a source again costs more than any other check: not on every day.
 MOST_CUTS, MOST_FILLS = 3, 3
-LONGEST_PATH = 64
-PANEL_FIELDS = ("close", "open", "high", "low", "volume", "tradable", "cash_rate", "benchmark")
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,82 +166,6 @@ def _spread(rows: list[int], most: int) -> list[int]:
 
 
 # ---------------------------------------------------------------------- one check each
-def check_data(cfg: DictConfig, market: MarketData, row: int, check: Check) -> None:
-    """Reads the source again as if it ended on the day of `row`, where it can be told to.
-
-    This sees what a source makes of the rows that it was asked for. Whatever it does to its table
-    before it cuts it is beyond the reach of an audit that begins with a panel.
-    """
-    if "end" not in cfg.data:
-        check.note = "the source cannot be asked for an earlier last day"
-        return
-    check.note = "read again up to the day; what the source does before it cuts is not seen"
-    date = market.dates[row].astype("datetime64[D]")
-    cut = cfg.copy()
-    cut.data.end = str(date)
-    if "periods_per_year" in cut.data:
-        # Counted from all dates where it is not given; it is no secret of the future.
-        cut.data.periods_per_year = market.periods_per_year
-    try:
-        known = pipeline.load_market(cut)
-    except InputError as error:
-        check.note = f"cannot be cut on {date}: {error}"
-        return
-    stop = int(np.searchsorted(market.dates, date + np.timedelta64(1, "D")))
-    day = Day(stop - 1, market.dates)
-    # A symbol that lists later is not there yet.
-    missing = [i for i, s in enumerate(market.symbols) if s not in known.symbols]
-    if market.tradable[:stop, missing].any():
-        day.same(check, "symbols", np.array(market.symbols), np.array(known.symbols))
-        return
-    whole = market.rows(0, stop).select(known.symbols)
-    day.same(check, "dates", whole.dates, known.dates, first=0)
-    for name in PANEL_FIELDS:
-        one, two = getattr(whole, name), getattr(known, name)
-        if one is None or two is None:
-            continue
-        day.same(check, name, one, two, first=0, column=lambda i: whole.symbols[i[0]] if i else "")
-
-
-def check_process(market: MarketData, check: Check) -> None:
-    """Fresh paths: what one shows and does up to a row is the same however long it goes on.
-
-    A process that shows a return before it is made cannot know the one after the last row.
-    """
-    steps = min(LONGEST_PATH, market.n_rows - 1)
-    seeds = np.arange(4, dtype=np.uint64)
-    whole = market.process.simulate(seeds, steps)
-    for shorter in {steps - 1, steps // 2, 1}:
-        day = Day(shorter, market.dates)
-        part = market.process.simulate(seeds, shorter)
-        for name, rows in (("growth", shorter), ("observed", shorter + 1)):
-            one, two = (np.moveaxis(getattr(p, name), 1, 0) for p in (whole, part))
-            day.same(
-                check,
-                f"{name} of a fresh path",
-                one[:rows],
-                two,
-                first=0 if name == "observed" else 1,
-                column=lambda i: f"path {i[0]}, asset {i[1]}" if i else "",
-            )
-
-
-def check_windows(recipe: Recipe, check: Check) -> None:
-    """The windows come one after the other, and leave out at least the rows of the purge."""
-    splits = recipe.known.splits
-    day = Day(splits.train[1], recipe.market.dates)
-    for early, late in pairwise(WINDOWS):
-        end, begin = getattr(splits, early)[1], getattr(splits, late)[0]
-        # The decision at row end - 1 earns its return at row `end`.
-        gap = begin - end - 1
-        day.same(
-            check,
-            f"rows between the end of {early} and {late}, at least the purge of {splits.purge}:",
-            np.array(max(gap, splits.purge)),
-            np.array(gap),
-        )
-
-
 def check_preparation(
     recipe: Recipe, other: pipeline.Prepared, day: Day, check: Callable[[str], Check]
 ) -> None:
@@ -253,21 +174,24 @@ def check_preparation(
     for name in WINDOWS:
         one, two = (np.array(getattr(p.splits, name)) for p in (known, other))
         day.same(check("splits"), f"first and last row of {name}", one, two)
-    _same_panel(day, check("features"), known.panel, other.panel)
+    symbols = recipe.market.symbols
+    _same_panel(day, check("features"), known.panel, other.panel, symbols)
     if day.row >= known.splits.train[1]:
         after = scaler_numbers(other)
         for key, value in scaler_numbers(known).items():
             label = _named(known.panel.names)
             day.same(check("scaler"), key, value, after.get(key, np.empty(0)), column=label)
     again = recipe.as_known_at(day.row, other)
-    _same_panel(day, check("scaled features"), known.features, again.features)
+    _same_panel(day, check("scaled features"), known.features, again.features, symbols)
 
 
 def _named(names: tuple[str, ...]) -> Callable[[tuple[int, ...]], str]:
     return lambda index: names[index[0]] if len(index) == 1 and index[0] < len(names) else ""
 
 
-def _same_panel(day: Day, check: Check, one: FeaturePanel, two: FeaturePanel) -> None:
+def _same_panel(
+    day: Day, check: Check, one: FeaturePanel, two: FeaturePanel, symbols: tuple[str, ...]
+) -> None:
     stop = day.row + 1
     day.same(check, "names", np.array(one.names), np.array(two.names))
     day.same(check, "warm-up", np.array(one.warmup), np.array(two.warmup))
@@ -277,7 +201,7 @@ def _same_panel(day: Day, check: Check, one: FeaturePanel, two: FeaturePanel) ->
         one.values[:stop],
         two.values[:stop],
         first=0,
-        column=lambda i: f"{one.names[i[1]]} of asset {i[0]}" if i else "",
+        column=lambda i: f"{one.names[i[1]]} of {symbols[i[0]]}" if i else "",
     )
 
 
@@ -290,7 +214,7 @@ def check_features(
     if day.row > panel.warmup + 1:
         futures.append(market.rows(0, day.row + 1))
     for future in futures:
-        _same_panel(day, check, panel, builder(future))
+        _same_panel(day, check, panel, builder(future), market.symbols)
 
 
 def check_env(
