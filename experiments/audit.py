@@ -89,7 +89,8 @@ def show(report: Report) -> None:
     from rich.table import Column, Table
 
     console = Console(width=140, highlight=False)
-    heads: list[Column | str] = ["check", *(Column(head, justify="right") for head in ("days", "values")), "verdict"]
+    numbers = [Column(head, justify="right") for head in ("days", "values")]
+    heads: list[Column | str] = ["check", *numbers, "verdict"]
     if any(check.leak for check in report.checks):
         heads += ["first leak", "row", "date", "column"]
     table = Table(*heads, box=None)
