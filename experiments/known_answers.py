@@ -36,8 +36,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the arguments, runs, prints, and returns the exit status."""
+def command_line() -> argparse.ArgumentParser:
+    """The arguments of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.known_answers",
         description="Scores agents on simulated markets whose best possible policy is known.",
@@ -48,7 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=5, help="of each agent (default 5)")
     parser.add_argument("--jobs", type=int, default=1, help="recipes run at once (default 1)")
     parser.add_argument("--out", type=Path, help="default: outputs/known_answers/TIME")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses the arguments, runs, prints, and returns the exit status."""
+    arguments = command_line().parse_args(argv)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     out = arguments.out or Path("outputs") / "known_answers" / now
     try:

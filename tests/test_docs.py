@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envs.data import file
-from experiments import audit, compare, reachability, reproduce, show
+from experiments import audit, compare, known_answers, reachability, reproduce, show
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
 from tests.trajectories import simulate
@@ -81,6 +81,9 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         checked(arguments)
     elif module == "experiments.reachability":
         reachability.command_line().parse_args(arguments)
+    elif module == "experiments.known_answers":
+        chosen = known_answers.command_line().parse_args(arguments)
+        assert set(chosen.recipes) <= set(known_answers.recipes())
     elif module == "experiments.audit":
         audit.compose(audit.command_line().parse_intermixed_args(arguments).overrides)
     else:
