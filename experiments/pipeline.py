@@ -25,7 +25,7 @@ from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
 from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.holdout import Holdout
-from experiments.evaluation.known_answer import KnownAnswer
+from experiments.evaluation.known_answer import KnownAnswer, in_words
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
 from experiments.progress import Progress
@@ -80,10 +80,11 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     agents: list[str] = []
     curves: Curves = {}
     objective = 0.0
+    known: dict[str, Any] | None = None
     tracker: Tracker = build(cfg, "tracking")(folder, OmegaConf.to_container(cfg, resolve=True))
     try:
         if cfg.agent is not None:
-            name, runs, curves, objective = run_agent(cfg, prepared, folder, tracker)
+            name, runs, curves, objective, known = run_agent(cfg, prepared, folder, tracker)
             agents, trajectories = [name], {name: runs, **trajectories}
             write_json(folder / "agents" / name / "scaler.json", prepared.scaler.to_dict())
         evidence = evaluate(
@@ -94,11 +95,14 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             n_bootstrap=plan.n_bootstrap,
             level=plan.level,
         )
-        write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts)
+        told = () if known is None else (in_words(known),)
+        write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts, told)
         track_results(tracker, folder, trajectories, evidence, curves)
     finally:
         tracker.finish()
     print_table(evidence)
+    for line in told:
+        print(line)
     print(f"report: {folder / 'report.html'}")
     return objective
 
@@ -234,11 +238,12 @@ def training_window(cfg: DictConfig, prepared: Prepared, rows: tuple[int, int]) 
 
 def run_agent(
     cfg: DictConfig, prepared: Prepared, folder: Path, tracker: Tracker
-) -> tuple[str, list[Trajectory], Curves, float]:
+) -> tuple[str, list[Trajectory], Curves, float, dict[str, Any] | None]:
     """Trains every seed on train, chooses on validation, and reads the test window once for each.
 
     Returns:
-        `(name, trajectories, learning curves, mean validation score of the chosen policies)`.
+        `(name, trajectories, learning curves, mean validation score of the chosen policies, scores
+        against the known answer if there is one)`.
     """
     from agents.training import train
 
@@ -253,6 +258,7 @@ def run_agent(
     trajectories, curves, scores = [], {}, []
     policies: dict[str, Policy] = {}
     seconds: dict[str, float] = {}
+    known: dict[str, Any] | None = None
     label = f"{agent.name}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     with Progress(agent.trained_steps * len(seeds), label) as progress:
         for seed in seeds:
@@ -276,10 +282,10 @@ def run_agent(
     if cfg.known_answer is not None:
         answer: KnownAnswer = build(cfg, "known_answer")
         paths = make_paths(cfg, prepared, answer.n_steps, random_weights=False)
-        known = answer.judge(paths, build(cfg, "cost"), policies)
         facts = {"agent": agent.name, "steps": agent.trained_steps, "seconds": seconds}
-        write_json(folder / "known_answer.json", {**facts, **known})
-    return agent.name, trajectories, curves, float(np.mean(scores))
+        known = {**facts, **answer.judge(paths, build(cfg, "cost"), policies)}
+        write_json(folder / "known_answer.json", known)
+    return agent.name, trajectories, curves, float(np.mean(scores)), known
 
 
 def agent_seeds(cfg: DictConfig) -> list[int]:

@@ -52,13 +52,15 @@ def test_both_agents_stand_on_the_same_market(recipe):
         assert one[key] == two[key], key
 
 
-def test_a_run_writes_its_score(tmp_path):
+def test_a_run_writes_its_score(tmp_path, capsys):
     tiny = ("agent.total_steps=2048", "agent.num_envs=64", "agent.n_steps=16")
     pipeline.run(config("merton", *tiny, *SMALL, "agent.batch_size=512", "n_seeds=2"), tmp_path)
     answer = json.loads((tmp_path / "known_answer.json").read_text())
     assert set(answer["policies"]) == set(answer["seconds"]) == {"0", "1"}
     assert answer["steps"] == 2048
     assert answer["agent"] == "ppo"
+    assert "ppo scores" in capsys.readouterr().out
+    assert "1 is the optimum" in (tmp_path / "report.html").read_text()
     # What is kept of the run makes one row of the table.
     row = known_answers.row("merton", tmp_path)
     scores = [one["score"] for one in answer["policies"].values()]

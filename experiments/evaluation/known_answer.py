@@ -101,3 +101,15 @@ class KnownAnswer:
             "optimum": float(best.mean()),
             "policies": scores,
         }
+
+
+def in_words(known: Mapping[str, Any]) -> str:
+    """What `known_answer.json` says, as one sentence for the terminal and the report."""
+    scores = [one["score"] for one in known["policies"].values()]
+    spread = f" ({min(scores):.3f} to {max(scores):.3f})" if len(scores) > 1 else ""
+    return (
+        f"Known answer ({known['market']}): {known['agent']} scores {np.mean(scores):.3f}{spread}, "
+        f"where 1 is the optimum ({known['optimum']:.2%} a year) and 0 is equal weight "
+        f"({known['equal_weight']:.2%}), on {known['n_paths']:,} fresh paths of "
+        f"{known['n_steps']} steps. One path of the test window, as in the table, is mostly luck."
+    )
