@@ -61,7 +61,7 @@ def write_results(
     evidence: Evidence,
     curves: Mapping[str, Mapping[str, list[float]]],
     facts: dict[str, Any],
-    notes: Sequence[str] = (),
+    first: Sequence[str] = (),
 ) -> None:
     """Writes `trajectories.h5`, `metrics.json`, `provenance.json` and `report.html`."""
     from experiments.reports.report import write_report
@@ -80,7 +80,8 @@ def write_results(
         config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
         learning_curves=curves,
         splits={key: window_days(market, getattr(splits, key)) for key in WINDOWS},
-        notes=(*notes, *market.notes),
+        notes=market.notes,
+        first=first,
     )
 
 

@@ -59,7 +59,7 @@ def test_a_run_writes_its_score(tmp_path, capsys):
     assert set(answer["policies"]) == set(answer["seconds"]) == {"0", "1"}
     assert answer["steps"] == 2048
     assert answer["agent"] == "ppo"
-    assert "ppo scores" in capsys.readouterr().out
+    assert "PPO scores" in capsys.readouterr().out
     assert "1 is the optimum" in (tmp_path / "report.html").read_text()
     # What is kept of the run makes one row of the table.
     row = known_answers.row("merton", tmp_path)

@@ -107,9 +107,11 @@ def in_words(known: Mapping[str, Any]) -> str:
     """What `known_answer.json` says, as one sentence for the terminal and the report."""
     scores = [one["score"] for one in known["policies"].values()]
     spread = f" ({min(scores):.3f} to {max(scores):.3f})" if len(scores) > 1 else ""
+    agent, mean = known["agent"].upper(), np.mean(scores)
+    best, equal = 100 * known["optimum"], 100 * known["equal_weight"]
     return (
-        f"Known answer ({known['market']}): {known['agent']} scores {np.mean(scores):.3f}{spread}, "
-        f"where 1 is the optimum ({known['optimum']:.2%} a year) and 0 is equal weight "
-        f"({known['equal_weight']:.2%}), on {known['n_paths']:,} fresh paths of "
-        f"{known['n_steps']} steps. One path of the test window, as in the table, is mostly luck."
+        f"Known answer ({known['market']}): {agent} scores {mean:.3f}{spread}, where 1 is the "
+        f"optimum ({best:.2f} % a year) and 0 is equal weight ({equal:.2f} %), on "
+        f"{known['n_paths']:,} fresh paths of {known['n_steps']} steps. What is said of one path, "
+        "the test window, is mostly luck."
     )

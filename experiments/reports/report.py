@@ -34,6 +34,7 @@ def write_report(
     learning_curves: Curves | None = None,
     splits: Mapping[str, Sequence[Any]] | None = None,
     notes: Sequence[str] = (),
+    first: Sequence[str] = (),
 ) -> Path:
     """Writes the report: no script, no link to elsewhere; equal input gives equal bytes.
 
@@ -49,13 +50,14 @@ def write_report(
             steps, None and NaN stand for "not measured at this update".
         splits: window -> dates `(first decision, last return)`, or these and the steps.
         notes: limits of the data in plain words.
+        first: sentences that stand before all others.
 
     Returns:
         The path written.
     """
     run = Run(evidence, trajectories)
     sections = [
-        _header(run, title, provenance),
+        _header(run, title, provenance, first),
         _performance(run),
         _figures(run),
         _months(run),
@@ -95,7 +97,7 @@ def _text(text: str) -> str:
     return escape(text).replace(" %", "&nbsp;%")
 
 
-def _header(run: Run, title: str, provenance: Mapping[str, Any]) -> str:
+def _header(run: Run, title: str, provenance: Mapping[str, Any], first: Sequence[str]) -> str:
     w = run.evidence.window
     where = (
         f"Test window: returns of {w['first']} to {w['last']}, {w['steps']:,} steps, first decided "
@@ -103,7 +105,7 @@ def _header(run: Run, title: str, provenance: Mapping[str, Any]) -> str:
     )
     if provenance.get("data"):
         where = f"{escape(str(provenance['data']))} · {where}"
-    sentences = "".join(f"<p>{_text(s)}</p>" for s in headline(run.evidence))
+    sentences = "".join(f"<p>{_text(s)}</p>" for s in [*first, *headline(run.evidence)])
     cards = "".join(_card(run, name) for name in run.focus())
     return (
         f'<header><p class="where">{where}</p><h1>{escape(title)}</h1>'
