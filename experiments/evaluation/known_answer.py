@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,10 @@ class KnownAnswer:
         process = setting.market.process
         action, n_assets = setting.action_map, setting.market.n_assets
 
-        def on_paths(policy: Policy) -> Float:
+        # An agent may look back; known policies read one row, and remember what they need.
+        one_row = replace(setting, window=1)
+
+        def on_paths(policy: Policy, setting: Setting = one_row) -> Float:
             return process.periods_per_year * utility_on_paths(
                 policy,
                 setting,
@@ -89,7 +92,7 @@ class KnownAnswer:
         equal = on_paths(ConstantWeights(weights, "equal_weight"))
         scores = {}
         for name, policy in policies.items():
-            mine = on_paths(policy)
+            mine = on_paths(policy, setting)
             result = score(mine, equal, best, level=self.level)
             scores[name] = {"utility": float(mine.mean()), **result}
         return {
