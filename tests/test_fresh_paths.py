@@ -178,3 +178,13 @@ def test_a_market_that_is_not_simulated_is_refused():
         PortfolioEnv(**arguments(market=synthetic(n_rows=100), features=None))
     with pytest.raises(InputError, match="data=simulated"):
         observed_features(synthetic(n_rows=100))
+
+
+def test_paths_that_leave_the_range_of_numbers_are_refused():
+    market = simulated(process=GeometricBrownian(drift=0.0, volatility=0.2), n_rows=60)
+    object.__setattr__(market, "process", GeometricBrownian(drift=0.0, volatility=3e4))
+    env = PortfolioEnv(
+        market, features=observed_features(market), fresh_paths=True, episode_length=50
+    )
+    with pytest.raises(InputError, match="range of numbers"):
+        env.reset(seed=0)

@@ -92,6 +92,12 @@ class PathBlocks:
         n_rows, n_assets = paths.n_rows, paths.market.n_assets
         self.seeds[blocks] = seeds
         made = paths.market.process.simulate(seeds, n_rows - 1)
+        # min and max find NaN, too.
+        if not (made.growth.min() > 0.0 and made.growth.max() < np.inf):
+            raise InputError(
+                f"a path of {paths.market.name} leaves the range of numbers; choose smaller drifts "
+                "and volatilities (data.process)"
+            )
         if self.state is None:
             self.state = np.zeros((len(self.seeds), *made.state.shape[1:]))
         self.state[blocks] = made.state
