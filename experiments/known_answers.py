@@ -30,6 +30,9 @@ from experiments.run_folder import open_run_folder, write_json, write_text
 FAILED = 1
 GROUP = "known_answer"
 ANSWER = "known_answer.json"
+KEYS = (
+    "agent", "market", "policies", "seconds", "optimum", "equal_weight", "utility", "steps",
+)  # fmt: skip
 COLUMNS = (
     "market", "agent", "score", "interval", "lowest", "policy", "optimum", "equal weight",
     "steps", "seconds",
@@ -82,9 +85,16 @@ def run(names: Sequence[str], seeds: int, jobs: int, out: Path) -> int:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(f"unknown recipe {unknown[0]!r}; known: {', '.join(known)}")
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise InputError(f"recipe {twice[0]!r} is named twice; name each once")
     if seeds < 1 or jobs < 1:
         raise InputError(f"--seeds and --jobs must be at least 1, got {seeds} and {jobs}")
-    out = open_run_folder(out)
+    try:
+        out = open_run_folder(out)
+    except InputError as error:
+        reason = str(error).partition(";")[0]
+        raise InputError(f"{reason}; choose another with --out FOLDER") from None
     for name in names:
         _check_seeds(out / name, seeds)
     print(f"{len(names)} recipes, {seeds} seeds each, in {out}")
@@ -100,6 +110,8 @@ def run(names: Sequence[str], seeds: int, jobs: int, out: Path) -> int:
 
 
 def _check_seeds(folder: Path, seeds: int) -> None:
+    if (folder / ANSWER).exists():
+        _read(folder / ANSWER)
     if (folder / "config.yaml").exists() and saved_config(folder).n_seeds != seeds:
         raise InputError(
             f"{folder} was begun with {saved_config(folder).n_seeds} seeds, not {seeds}; "
@@ -130,7 +142,7 @@ def row(name: str, folder: Path) -> dict[str, Any]:
     The interval is Student's over seeds: how far another set of seeds may be. That of one seed over
     the random paths is in the run's own `known_answer.json`.
     """
-    answer = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
+    answer = _read(folder / ANSWER)
     scores = np.array([one["score"] for one in answer["policies"].values()])
     seconds = list(answer["seconds"].values())
     low = high = None
@@ -155,6 +167,17 @@ def row(name: str, folder: Path) -> dict[str, Any]:
         "seconds": float(np.mean(seconds)),
         "n_seeds": len(scores),
     }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        answer = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete {path.parent}") from None
+    lost = [key for key in KEYS if key not in answer] if isinstance(answer, dict) else list(KEYS)
+    if lost:
+        raise InputError(f"{path} has no entry {lost[0]!r}; delete {path.parent} to run it again")
+    return answer
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

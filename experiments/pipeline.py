@@ -194,6 +194,17 @@ def make_paths(cfg: DictConfig, prepared: Prepared, length: int, **changes: Any)
     )
 
 
+def make_judged(cfg: DictConfig, prepared: Prepared, answer: KnownAnswer) -> Setting:
+    """The simulated market on which agents are judged by the known answer."""
+    room = prepared.market.n_rows - (prepared.panel.warmup + cfg.env.window)
+    if answer.n_steps > room:
+        raise InputError(
+            f"known_answer.n_steps={answer.n_steps} does not fit the {prepared.market.n_rows} rows "
+            f"of the panel: at most {room}; lower it or raise data.n_rows"
+        )
+    return make_paths(cfg, prepared, answer.n_steps, random_weights=False)
+
+
 def run_baselines(
     cfg: DictConfig, plan: Holdout, market: MarketData, splits: Splits
 ) -> dict[str, list[Trajectory]]:
@@ -259,6 +270,12 @@ def run_agent(
     policies: dict[str, Policy] = {}
     seconds: dict[str, float] = {}
     known: dict[str, Any] | None = None
+    judged: Setting | None = None
+    if cfg.known_answer is not None:
+        # What cannot be judged is refused before anything is trained.
+        answer: KnownAnswer = build(cfg, "known_answer")
+        judged = make_judged(cfg, prepared, answer)
+        answer.policy(judged, build(cfg, "cost"))
     label = f"{agent.name}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     with Progress(agent.trained_steps * len(seeds), label) as progress:
         for seed in seeds:
@@ -279,11 +296,9 @@ def run_agent(
             scores.append(max(trained.curve["validation"]))
             policies[str(seed)] = trained.policy
             seconds[str(seed)] = time.perf_counter() - began
-    if cfg.known_answer is not None:
-        answer: KnownAnswer = build(cfg, "known_answer")
-        paths = make_paths(cfg, prepared, answer.n_steps, random_weights=False)
+    if judged is not None:
         facts = {"agent": agent.name, "steps": agent.trained_steps, "seconds": seconds}
-        known = {**facts, **answer.judge(paths, build(cfg, "cost"), policies)}
+        known = {**facts, **answer.judge(judged, build(cfg, "cost"), policies)}
         write_json(folder / "known_answer.json", known)
     return agent.name, trajectories, curves, float(np.mean(scores)), known
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 
+from agents.training import train
 from envs.errors import InputError
 from envs.market.known_answers import ConstantWeights, optimum
 from experiments import known_answers, pipeline
@@ -33,7 +34,9 @@ def test_every_market_has_a_recipe_for_both_agents():
     assert set(RECIPES) >= markets | {f"{name}_ddpg" for name in markets}
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES if not name.endswith("_ddpg")])
+@pytest.mark.parametrize(
+    "recipe", ["merton", "mean_reversion", "no_trade_band", "regime", "heston"]
+)
 def test_the_optimum_scores_one_and_equal_weight_none(recipe):
     cfg = config(recipe, "known_answer.n_paths=256")
     setting, answer = paths(cfg), pipeline.build(cfg, "known_answer")
@@ -109,10 +112,63 @@ def test_the_command_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
 
 
 def test_bad_arguments_are_named(capsys, tmp_path):
-    assert known_answers.main(["mertn", "--out", str(tmp_path)]) == 2
+    out = ["--out", str(tmp_path)]
+    assert known_answers.main(["mertn", *out]) == 2
     assert "mertn" in capsys.readouterr().err
-    with pytest.raises(InputError, match="n_paths"):
-        pipeline.build(config("merton", "known_answer.n_paths=1"), "known_answer")
+    assert known_answers.main(["merton", "merton", *out]) == 2
+    assert "twice" in capsys.readouterr().err
+    (tmp_path / "merton").mkdir()
+    for text in ("{bad", "{}", "[]"):
+        (tmp_path / "merton" / "known_answer.json").write_text(text)
+        assert known_answers.main(["merton", *out]) == 2
+        assert "known_answer.json" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert known_answers.main(["merton", "--out", str(tmp_path / "file")]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("known_answer.n_paths=1", "n_paths"),
+        ("known_answer.n_steps=100000", "known_answer.n_steps"),
+        ("+known_answer.seed=-1", "known_answer.seed"),
+        ("+known_answer.level=5", "known_answer.level"),
+        ("known_answer.utility=turnover", "log_return, mean_variance"),
+        ("+known_answer.optimum={foo: 1}", "foo"),
+        ("cost=proportional", "one asset"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_the_training(override, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        pipeline.run(config("merton", override, "evaluation.n_bootstrap=20"), tmp_path)
+    assert not (tmp_path / "agents").exists()
+
+
+def test_a_killed_training_on_fresh_paths_goes_on_to_the_same_bits(tmp_path):
+    """Observations of four numbers: the last bits of a matrix product depend on where they lie."""
+    cfg = config("merton", "agent.total_steps=400000", "agent.evaluations=3", "env.delay=1")
+    cfg.known_answer = None
+    market = pipeline.load_market(cfg)
+    prepared = pipeline.prepare(cfg, market, pipeline.build(cfg, "features.build"))
+    training = pipeline.training_window(cfg, prepared, prepared.splits.train)
+    test = pipeline.make_window(cfg, market, prepared.features, prepared.splits.test)
+    agent = pipeline.build(cfg, "agent")
+
+    class Killed(Exception):
+        pass
+
+    def stop(_, latest):
+        if latest:
+            raise Killed
+
+    unbroken = train(agent, training, test, seed=0, folder=tmp_path / "one")
+    with pytest.raises(Killed):
+        train(agent, training, test, seed=0, folder=tmp_path / "two", advance=stop)
+    again = train(agent, training, test, seed=0, folder=tmp_path / "two")
+    assert again.curve == unbroken.curve
+    models = [tmp_path / part / "model.safetensors" for part in ("one", "two")]
+    assert models[0].read_bytes() == models[1].read_bytes()
 
 
 @pytest.mark.slow

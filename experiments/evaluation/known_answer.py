@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from agents.paths import utility_on_paths
 from agents.policy import Policy
+from envs.data.arguments import number, whole_number
 from envs.errors import InputError
 from envs.market.costs import ProportionalCost
+from envs.market.expected_utility import UTILITIES
 from envs.market.known_answers import ConstantWeights, optimum
 from envs.market.score import score
 from envs.simulation import Setting
@@ -52,8 +54,31 @@ class KnownAnswer:
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        if self.n_paths < 2 or self.n_steps < 1:
-            raise InputError("known_answer.n_paths must be at least 2 and n_steps at least 1")
+        for key, low in (("n_paths", 2), ("n_steps", 1), ("seed", 0)):
+            whole_number(getattr(self, key), f"known_answer.{key}", low)
+        if not 0.0 < number(self.level, "known_answer.level") < 1.0:
+            raise InputError(f"known_answer.level must lie in (0, 1), got {self.level}")
+        if self.utility not in UTILITIES:
+            raise InputError(
+                f"unknown known_answer.utility {self.utility!r}; known: {', '.join(UTILITIES)}"
+            )
+
+    def policy(self, setting: Setting, cost: ProportionalCost) -> Policy:
+        """The best policy of this market under these costs.
+
+        Raises:
+            InputError: where none is known, or for settings that do not fit it.
+        """
+        process = setting.market.process
+        if process is None:
+            raise InputError(
+                f"known_answer needs a simulated market and {setting.market.name} is not one; use "
+                "data=simulated/..., or known_answer=null"
+            )
+        try:
+            return optimum(process, action=setting.action_map, cost=cost, **self.optimum)
+        except TypeError as error:
+            raise InputError(f"known_answer.optimum: {error}") from None
 
     def judge(
         self, setting: Setting, cost: ProportionalCost, policies: Mapping[str, Policy]
@@ -72,7 +97,7 @@ class KnownAnswer:
             InputError: where no answer is known for this market and these costs.
         """
         process = setting.market.process
-        action, n_assets = setting.action_map, setting.market.n_assets
+        n_assets = setting.market.n_assets
 
         # An agent may look back; known policies read one row, and remember what they need.
         one_row = replace(setting, window=1)
@@ -87,7 +112,7 @@ class KnownAnswer:
                 expected=self.expected,
             )
 
-        best = on_paths(optimum(process, action=action, cost=cost, **self.optimum))
+        best = on_paths(self.policy(setting, cost))
         weights = np.append(np.full(n_assets, 1.0 / n_assets), 0.0)
         equal = on_paths(ConstantWeights(weights, "equal_weight"))
         scores = {}
