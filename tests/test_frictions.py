@@ -162,8 +162,7 @@ def twin_step(simulation, before, n, action):
         )
 
     if before["execution"] == "same_close":
-        later = min(t + 1, T - 2)
-        night_day = day(later, later)
+        night_day = day(t + 1, t + 1)
     else:
         night_day = day(t, at)
     due, waits = action, False
@@ -265,14 +264,14 @@ def check_invariants(simulation, before, n):
         assert not last.forced.any()
 
 
-@settings(max_examples=10, deadline=None, phases=NO_SHRINKING)
+@settings(max_examples=10, deadline=None, phases=NO_SHRINKING, derandomize=True)
 @given(worlds)
 def test_five_thousand_steps_equal_the_twin(world):
     compare(world, 500)
 
 
 @pytest.mark.slow
-@settings(max_examples=220, deadline=None, phases=NO_SHRINKING)
+@settings(max_examples=220, deadline=None, phases=NO_SHRINKING, derandomize=True)
 @given(worlds)
 def test_a_hundred_thousand_steps_equal_the_twin(world):
     compare(world, 500)
@@ -424,6 +423,30 @@ def test_forced_sale_by_hand():
     assert info["turnover"] == pytest.approx(2 * bought + value * sold, abs=1e-14)
     info = one_step(market, Frictions(10.0, 0.0, margin=2.7), [1.0], **limits)
     assert info["forced"] is False and info["value"] == pytest.approx(value, abs=1e-15)
+
+
+def test_a_forced_sale_at_the_last_close_meets_the_costs_and_halts_of_that_close():
+    """Twice the value long at 100, then 80 at the last row, which charges 100 bps, not 10."""
+    market = days([[100.0], [100.0], [80.0]])
+    rates = [[10.0], [10.0], [100.0]]
+    limits = {"kind": "long_short", "action_settings": {"gross": 2.0, "net": 2.0}}
+    info = one_step(market, Frictions(rates, 0.0, margin=2.5), [1.0], start=1, **limits)
+    leverage = 1.6 / 0.6
+    x = (1 - 0.01 * leverage) / (1 - 0.02)
+    assert info["forced"]
+    assert info["value"] == pytest.approx(0.6 / 1.002 * x, abs=1e-15)
+    # a halt that is over at that close is no obstacle, and a lot is worth its price
+    tradable = np.ones((3, 2), bool)
+    tradable[1, 0] = False
+    market = days([[100.0, 1.0], [100.0, 1.0], [80.0, 1.0]], tradable=tradable)
+    cost = Frictions(**FREE, capital=600.0, lot_size=10, margin=2.1)
+    info = one_step(
+        market, cost, [0.0, 0.0], weights=[2.0, 0.0, -1.0], start=1,
+        kind="long_short", action_settings={"gross": 2.0, "net": 2.0},
+    )  # fmt: skip
+    # 12 shares, whatever is wished; worth 960 on 360 at the close; 720 are 9, no whole lot of 10
+    assert info["forced"] and info["value"] == pytest.approx(0.6, abs=1e-15)
+    assert info["turnover"] == pytest.approx(960 / 600, abs=1e-14)
 
 
 def test_a_forced_sale_leaves_the_gross_limit():

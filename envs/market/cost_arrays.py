@@ -25,6 +25,8 @@ FEWEST_RETURNS = 5
 class CostArrays:
     """Costs in the form of the kernel, by decision row: `[T-1, A]`, or `[1, A]` where constant.
 
+    Under `same_close` `[T, A]`: a forced sale trades a row later than the decision of its step.
+
     Attributes:
         commission, half_spread: fractions of the traded notional, each side.
         impact: coefficients; NaN where an asset has too few returns for a volatility.
@@ -77,8 +79,9 @@ class CostArrays:
 
 
 def execution_rows(market: MarketData, execution: str) -> slice:
-    """The rows at which the decisions 0..T-2 are executed."""
-    return slice(0, -1) if execution == "same_close" else slice(1, None)
+    """The rows at which the decisions 0..T-2 are executed, and under `same_close` the last row too:
+    at its close the last step may force a sale."""
+    return slice(None) if execution == "same_close" else slice(1, None)
 
 
 def volatility(market: MarketData, window: int) -> Float:

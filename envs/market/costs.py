@@ -223,7 +223,7 @@ class Frictions(ProportionalCost):
             made = replace(made, capacity=share * volume, stretch=max(1.0 / share, 1.0))
             if self.impact > 0:
                 kinds.append("impact")
-                sigma = volatility(market, self.impact_window)[:-1]
+                sigma = volatility(market, self.impact_window)[: len(can)]
                 # Nothing trades without volume; the coefficient there is not used.
                 held = np.where(volume > 0, volume, np.inf)
                 impact = np.where(can, self.impact * sigma / np.sqrt(held), 0.0)
