@@ -33,9 +33,10 @@ class Trajectory:
         net_return: `[n]` simple return after costs; `value[k+1] = value[k] * (1 + net_return[k])`.
         asset_return: `[n]` simple return of the daily equal-weight mix of what is listed, no costs.
         cash_return: `[n]` simple return of cash over the step.
-        costs: kind -> `[n]` fraction of the value before the trade: "commission" and "spread", and
+        costs: kind -> `[n]` fraction of the value had the step cost nothing, so that their sum is
+            `1 - (1 + net_return) / (1 + gross_return)`: "commission" and "spread", and
             "impact", "borrow" and "financing" where they are configured.
-        turnover: `[n]` sum over assets of |traded notional| over the value before the trade.
+        turnover: `[n]` sum over assets of |traded notional| over the same value.
         value: `[n+1]` wealth; `value[0]` is 1.
         reward: `[n]` the reward that the env gave.
         periods_per_year: for annualisation.
@@ -64,7 +65,7 @@ class Trajectory:
 
     @property
     def total_cost(self) -> Float:
-        """`[n]` all costs of each step, as a fraction of the value before the trade."""
+        """`[n]` all costs of each step, as a fraction of the value had it cost nothing."""
         return np.sum(list(self.costs.values()), axis=0)
 
     @property

@@ -67,7 +67,7 @@ class PortfolioEnv(gym.Env):
     ## Info
     `t` (row of the next decision), `date` (of close t), `value`, `weights` (just after the trade),
     `gross_return`, `net_return`, `asset_return` (equal-weight mix), `cash_return`, `turnover` and
-    each kind of cost as fractions of the value before the trade: `commission` and `spread`, and
+    each kind of cost as fractions of the value had the step cost nothing: `commission`, `spread`,
     where they are configured `impact`, `borrow` and `financing`; with a margin `forced` (the close
     exceeded it, positions were cut); and `reward_terms`.
 

@@ -257,7 +257,7 @@ class Step:
     growth: Float  # [N] of the whole step, net
     gross_return: Float  # [N] simple return without the costs of the step
     net_return: Float
-    commission: Float  # [N] fractions of the value before the trade
+    commission: Float  # [N] fractions of the value had the step cost nothing
     spread: Float
     turnover: Float
     terms: Float  # [N, len(TERMS)] unweighted

@@ -169,6 +169,7 @@ class Portfolio:
 
     money: list[Decimal]
     paid: dict[str, Decimal] = field(default_factory=dict)
+    costless: Decimal = ZERO  # money that there would be at this moment had the step cost nothing
 
     @property
     def value(self):
@@ -178,13 +179,17 @@ class Portfolio:
         return [m / self.value for m in self.money]
 
     def move(self, growth):
+        before = self.value
         self.money = [m * g for m, g in zip(self.money, growth, strict=True)]
+        self.costless *= self.value / before
 
     def pay(self, kind, amount):
-        self.paid[kind] = self.paid.get(kind, ZERO) + amount
+        self.paid[kind] = self.paid.get(kind, ZERO) + amount / self.costless
 
     def carry(self, start, borrow, financing):
         """Fees on the shorts and the debt that there were at `start` (money) leave as cash."""
+        if self.value <= 0:
+            return  # a ruined portfolio owes nothing more
         fee = sum((-m * b for m, b in zip(start[:-1], borrow, strict=True) if m < 0), ZERO)
         debt = max(-start[-1], ZERO) * financing
         self.pay("borrow", fee)
@@ -220,22 +225,19 @@ def step(
         fees: `(borrow of each asset, financing)` for the step. settles: which assets end.
 
     Returns:
-        `(portfolio, weights just after the trade, gross growth, value before the trade, forced)`;
+        `(portfolio, weights just after the trade, gross growth, forced)`;
         a ruined portfolio goes no further.
     """
-    held = Portfolio([w * value for w in weights])
+    held = Portfolio([w * value for w in weights], costless=value)
     gross = ONE
     if before is not None:
         start = list(held.money)
         held.move(before)
         gross = held.value / value
-        at_trade = held.value
         held.carry(start, *fees)
         held.settle(settles)
-    else:
-        at_trade = value
     if held.value <= 0:
-        return held, None, gross, at_trade, False
+        return held, None, gross, False
     held.trade(wish_of(held.weights()), day, long_only)
     executed = held.weights()
     if after is not None:
@@ -246,10 +248,10 @@ def step(
             held.carry(start, *fees)
             held.settle(settles)
     if held.value <= 0:
-        return held, executed, gross, at_trade, False
+        return held, executed, gross, False
     leverage = sum((abs(m) for m in held.money[:-1]), ZERO) / held.value
     forced = leverage > margin
     if forced:
         smaller = [w * limit / leverage for w in held.weights()[:-1]]
         held.trade([*smaller, 1 - sum(smaller)], night_day, False, forced=True)
-    return held, executed, gross, at_trade, forced
+    return held, executed, gross, forced

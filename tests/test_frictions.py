@@ -225,9 +225,7 @@ def compare(world, n):
     before["sigma"] = volatility(setting.market, 21)
     simulation.step(actions)
     for i in range(n):
-        (held, executed, moved, at_trade, forced), capital = twin_step(
-            simulation, before, i, actions[i]
-        )
+        (held, executed, moved, forced), capital = twin_step(simulation, before, i, actions[i])
         where = f"{world}, portfolio {i}"
         if held.value <= 0:
             assert state.value[i] <= 1e-12, where
@@ -240,7 +238,7 @@ def compare(world, n):
         weights = [float(w) for w in held.weights()]
         assert state.weights[i] == pytest.approx(weights, abs=1e-9), where
         for kind in (*KINDS, "turnover"):
-            paid = float(held.paid.get(kind, 0) / at_trade)
+            paid = float(held.paid.get(kind, 0))
             assert getattr(last, kind)[i] == pytest.approx(paid, abs=1e-9), (kind, where)
     check_invariants(simulation, before, n)
 
@@ -252,11 +250,8 @@ def check_invariants(simulation, before, n):
     assert np.isfinite(state.weights).all() and np.isfinite(state.value).all()
     assert np.abs(state.weights.sum(axis=1) - 1).max() < 1e-12
     # conserved: prices move what is there, and the costs leave
-    at_trade = before["value"] * last.before
     paid = sum(getattr(last, kind) for kind in KINDS)
-    if setting.legs.before is not None and setting.legs.after is None:
-        left = at_trade * (1 - paid)
-        assert state.value[alive] == pytest.approx(left[alive], rel=1e-12)
+    assert np.abs(1 - paid - last.kept)[alive].max(initial=0.0) < 1e-14
     growth = before["value"] * last.before * last.kept * last.after
     assert state.value == pytest.approx(growth, rel=1e-12)
     if setting.action_map.name != "long_short":
@@ -397,13 +392,41 @@ def test_borrow_fee_and_financing_by_hand():
     market = days(FLAT, cash_rate=np.full(8, 0.001))
     keywords = {"kind": "long_short", "action_settings": {"gross": 2.0, "net": 2.0}}
     info = one_step(market, cost, [-0.25], **keywords)
-    assert info["borrow"] == pytest.approx(0.5 * 0.1 / 252, abs=1e-18)
+    # a fraction of the value that there would be without costs, here after a day's cash rate
+    assert info["borrow"] == pytest.approx(0.5 * 0.1 / 252 / 1.0015, abs=1e-18)
     assert info["financing"] == 0.0
     assert info["value"] == pytest.approx(1 + 1.5 * 0.001 - 0.5 * 0.1 / 252, abs=1e-15)
     info = one_step(market, cost, [0.75], **keywords)
-    assert info["financing"] == pytest.approx(0.5 * 0.05 / 252, abs=1e-18)
+    assert info["financing"] == pytest.approx(0.5 * 0.05 / 252 / 0.9995, abs=1e-18)
     assert info["borrow"] == 0.0
     assert info["value"] == pytest.approx(1 - 0.5 * (0.001 + 0.05 / 252), abs=1e-15)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize(
+    "fees", [{"borrow_fee": 5.0}, {"borrow_rate_spread": 5.0}, {"borrow_fee": 1.0, "margin": 2.1}]
+)
+def test_the_costs_of_a_step_sum_to_what_is_not_kept(execution, fees):
+    market = panel(np.random.default_rng(3), 3, crash=0.1)
+    env = PortfolioEnv(
+        market, cost=Frictions(1000.0, 20.0, **fees), execution=execution, action="long_short",
+        action_settings={"gross": 2.0, "net": 2.0}, start=FIRST, ruin=0.0,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    seen = 0
+    for seed in range(20):
+        env.reset(seed=seed)
+        done = False
+        while not done:
+            *_, done, cut, info = env.step(rng.uniform(-1, 1, 3))
+            done |= cut
+            last = env.simulation.last
+            costs = sum(info.get(kind, 0.0) for kind in KINDS)
+            assert 1 - costs == pytest.approx(last.kept[0], abs=1e-15)
+            after = (1 + info["gross_return"]) * (1 - costs)
+            assert 1 + info["net_return"] == pytest.approx(after, abs=2e-15)
+            seen += info.get("borrow", 0) + info.get("financing", 0) + info.get("forced", 0) > 0
+    assert seen > 20
 
 
 def test_forced_sale_by_hand():
@@ -419,8 +442,8 @@ def test_forced_sale_by_hand():
     x = (1 - 0.001 * leverage) / (1 - 0.002)
     assert info["value"] == pytest.approx(value * x, abs=1e-15)
     sold = leverage - 2 * x
-    assert info["commission"] == pytest.approx(0.001 * (2 * bought + value * sold), abs=1e-15)
-    assert info["turnover"] == pytest.approx(2 * bought + value * sold, abs=1e-14)
+    assert info["commission"] == pytest.approx(0.001 * bought * (2 + sold), abs=1e-15)
+    assert info["turnover"] == pytest.approx(bought * (2 + sold), abs=1e-14)
     info = one_step(market, Frictions(10.0, 0.0, margin=2.7), [1.0], **limits)
     assert info["forced"] is False and info["value"] == pytest.approx(value, abs=1e-15)
 
@@ -446,7 +469,7 @@ def test_a_forced_sale_at_the_last_close_meets_the_costs_and_halts_of_that_close
     )  # fmt: skip
     # 12 shares, whatever is wished; worth 960 on 360 at the close; 720 are 9, no whole lot of 10
     assert info["forced"] and info["value"] == pytest.approx(0.6, abs=1e-15)
-    assert info["turnover"] == pytest.approx(960 / 600, abs=1e-14)
+    assert info["turnover"] == pytest.approx(960 / 360, abs=1e-14)
 
 
 def test_a_forced_sale_leaves_the_gross_limit():

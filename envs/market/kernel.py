@@ -466,7 +466,8 @@ def carry_nb(start, factor, borrow, financing, weights, carried, borrow_paid, fi
         borrow: `[A]` fee for the leg on the value of a short. financing: the same on debt.
         weights: `[N, A+1]` at its end, changed.
         carried: out, `[N]` share of the value at its end that the fees leave.
-        borrow_paid, financing_paid: out, `[N]` fractions of the value at its start.
+        borrow_paid, financing_paid: out, `[N]` fractions of the value at its end, before they are
+            paid: `carried + borrow_paid + financing_paid == 1` to rounding.
     """
     n_assets = start.shape[1] - 1
     for n in range(start.shape[0]):
@@ -475,16 +476,14 @@ def carry_nb(start, factor, borrow, financing, weights, carried, borrow_paid, fi
             if start[n, i] < 0.0:
                 fee -= start[n, i] * borrow[i]
         debt = -start[n, n_assets] * financing if start[n, n_assets] < 0.0 else 0.0
-        borrow_paid[n] = fee
-        financing_paid[n] = debt
+        borrow_paid[n] = financing_paid[n] = 0.0
         carried[n] = 1.0
         # A ruined portfolio owes nothing more.
-        if fee + debt <= 0.0:
+        if fee + debt <= 0.0 or factor[n] <= 0.0:
             continue
-        if factor[n] <= 0.0:
-            borrow_paid[n] = financing_paid[n] = 0.0
-            continue
-        left = 1.0 - (fee + debt) / factor[n]
+        borrow_paid[n] = fee / factor[n]
+        financing_paid[n] = debt / factor[n]
+        left = 1.0 - (borrow_paid[n] + financing_paid[n])
         carried[n] = left
         for i in range(n_assets):
             weights[n, i] = weights[n, i] / left if left > 0.0 else 0.0
@@ -1073,11 +1072,9 @@ def step_frictions_nb(
             model, held, target, commission, left, kept, commission_paid, spread_paid, turnover
         )
     left[:] = kept
-    # Costs become fractions of the value before the trade and before the fees.
+    # What is paid becomes a fraction of the value as it would be had the step cost nothing.
     for n in range(row.shape[0]):
         if moves_before:
-            borrow_paid[n] /= growth_before[n] if growth_before[n] > 0.0 else 1.0
-            financing_paid[n] /= growth_before[n] if growth_before[n] > 0.0 else 1.0
             commission_paid[n] *= carried[n]
             spread_paid[n] *= carried[n]
             impact_paid[n] *= carried[n]
@@ -1106,8 +1103,7 @@ def step_frictions_nb(
         weights[:] = target
     for n in range(row.shape[0]):
         forced[n] = False
-        share = kept[n] * growth_after[n]
-        wealth = value[n] * growth_before[n] * share
+        wealth = value[n] * growth_before[n] * kept[n] * growth_after[n]
         gross = 0.0
         for i in range(borrow.shape[0]):
             gross += abs(weights[n, i])
@@ -1136,10 +1132,10 @@ def step_frictions_nb(
             lots[at_nb(lots, r)],
         )
         weights[n, :] = drifted[n]
-        commission_paid[n] += share * fee
-        spread_paid[n] += share * spread
-        impact_paid[n] += share * moved
-        turnover[n] += share * traded
+        commission_paid[n] += kept[n] * fee
+        spread_paid[n] += kept[n] * spread
+        impact_paid[n] += kept[n] * moved
+        turnover[n] += kept[n] * traded
         kept[n] *= left_over
     finish_nb(
         row,
