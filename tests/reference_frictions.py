@@ -102,23 +102,30 @@ def in_lots(wish, held, lot, cap):
     return held if abs(n * lot - held) <= close else n * lot
 
 
-def rebalance(held, wish, value, day, long_only, forced=False):
+def rebalance(held, wish, value, day, long_only, limit, forced=False):
     """`(kept, weights, (commission, spread, impact), turnover)` after the trade; `value` is money,
-    all else shares of it or of what is left of it."""
+    all else shares of it or of what is left of it. With shorts, what trades makes room for what
+    does not: gross leverage afterwards is at most `limit`, if that is not beyond it alone."""
     count = len(held) - 1
     assets = range(count)
+    if list(wish) == list(held):
+        return ONE, list(held), (ZERO, ZERO, ZERO), ZERO
     frozen = sum((held[i] for i in assets if not day.tradable[i]), ZERO) if long_only else ZERO
     wished = list(wish)
     if long_only and not all(day.tradable):
         total = sum((wish[i] for i in assets if day.tradable[i]), wish[-1])
         wished = [w / total if total else ZERO for w in wish]
+    stuck = sum((abs(held[i]) for i in assets if not day.tradable[i]), ZERO)
+    gross = sum((abs(wish[i]) for i in assets if day.tradable[i]), ZERO)
     limits = [largest(day, i, value, forced) for i in assets]
 
     def sized(x):
         """Holdings, if `x` were left."""
-        made = []
+        made, part = [], x - frozen
+        if not long_only and stuck and part * gross + stuck > limit * x:
+            part = max(limit * x - stuck, ZERO) / gross if gross else ZERO
         for i in assets:
-            change = wished[i] * (x - frozen) - held[i] if day.tradable[i] else ZERO
+            change = wished[i] * part - held[i] if day.tradable[i] else ZERO
             made.append(held[i] + min(max(change, -limits[i]), limits[i]))
         return made
 
@@ -202,10 +209,10 @@ class Portfolio:
                 self.money[-1] += self.money[i]
                 self.money[i] = ZERO
 
-    def trade(self, wish, day, long_only, forced=False):
+    def trade(self, wish, day, long_only, limit, forced=False):
         value = self.value
         kept, weights, kinds, turnover = rebalance(
-            self.weights(), wish, value, day, long_only, forced
+            self.weights(), wish, value, day, long_only, limit, forced
         )
         for kind, share in zip(("commission", "spread", "impact"), kinds, strict=True):
             self.pay(kind, share * value)
@@ -238,7 +245,7 @@ def step(
         held.settle(settles)
     if held.value <= 0:
         return held, None, gross, False
-    held.trade(wish_of(held.weights()), day, long_only)
+    held.trade(wish_of(held.weights()), day, long_only, limit)
     executed = held.weights()
     if after is not None:
         start, value_then = list(held.money), held.value
@@ -253,5 +260,5 @@ def step(
     forced = leverage > margin
     if forced:
         smaller = [w * limit / leverage for w in held.weights()[:-1]]
-        held.trade([*smaller, 1 - sum(smaller)], night_day, False, forced=True)
+        held.trade([*smaller, 1 - sum(smaller)], night_day, False, limit, forced=True)
     return held, executed, gross, forced

@@ -254,6 +254,14 @@ def check_invariants(simulation, before, n):
     assert np.abs(1 - paid - last.kept)[alive].max(initial=0.0) < 1e-14
     growth = before["value"] * last.before * last.kept * last.after
     assert state.value == pytest.approx(growth, rel=1e-12)
+    limit, cost = setting.action_map.gross_limit, setting.costs
+    if not cost.lots.any() and np.isinf(cost.capacity).all():
+        gross = np.abs(last.target[:, :-1])
+        stuck = np.zeros(n)
+        if setting.legs.tradable is not None:
+            stuck = (gross * ~setting.legs.tradable[before["row"]]).sum(axis=1)
+        traded = (alive | (last.after <= 0)) & (before["waiting"] == 0)
+        assert (gross.sum(axis=1) <= np.maximum(limit, stuck) + 1e-12)[traded].all()
     if setting.action_map.name != "long_short":
         assert last.target.min() >= 0.0 and state.weights.min() >= 0.0
         assert not last.forced.any()
@@ -498,6 +506,38 @@ def test_a_halted_asset_keeps_its_holding_and_the_others_share_the_rest():
     *_, info = env.step(np.array([0.2, 0.6, 0.2]))
     assert info["weights"] == pytest.approx([0.4, 0.45, 0.15], abs=1e-15)
     assert info["weights"][0] == 0.4
+
+
+def test_orders_make_room_for_what_is_halted():
+    """All in A, which halts; all into B is asked for, then half of it, then a short of B."""
+    tradable = np.ones((40, 2), bool)
+    tradable[5:20, 0] = False
+    market = days(np.full((40, 2), 100.0), tradable=tradable)
+    env = PortfolioEnv(
+        market, cost=ProportionalCost(0.0, 0.0), action="long_short", execution="same_close",
+        action_settings={"gross": 1.0, "net": 1.0},
+    )  # fmt: skip
+    env.reset(seed=0)
+    for k in range(30):
+        action = np.array([1.0, 0.0] if k < 5 else [0.0, 1.0])
+        *_, info = env.step(action)
+        wanted = [1.0, 0.0, 0.0] if k < 20 else [0.0, 1.0, 0.0]
+        assert info["weights"] == pytest.approx(wanted, abs=1e-14)
+    halt = {"weights": [0.6, 0.1, 0.3], "kind": "long_short", "start": 5}
+    limits = {"action_settings": {"gross": 1.0, "net": 1.0}}
+    free = ProportionalCost(0.0, 0.0)
+    for asked, got in ((0.3, 0.3), (0.5, 0.4), (1.0, 0.4), (-1.0, -0.4), (0.0, 0.0)):
+        info = one_step(market, free, [0.0, asked], **halt, **limits)
+        assert info["weights"][1] == pytest.approx(got, abs=1e-14)
+    # at 100 bps: 0.6 + h = x and x + 0.01 (h - 0.1) = 1
+    info = one_step(market, ProportionalCost(100.0, 0.0), [0.0, 1.0], **halt, **limits)
+    x = 1.007 / 1.01
+    assert info["weights"] == pytest.approx([0.6 / x, 1 - 0.6 / x, 0.0], abs=1e-14)
+    assert info["value"] == pytest.approx(x, abs=1e-15)
+    # beyond the limit alone: the rest is sold, and nothing is bought
+    halt["weights"] = [1.2, 0.1, -0.3]
+    info = one_step(market, free, [0.0, 1.0], **halt, **limits)
+    assert info["weights"] == pytest.approx([1.2, 0.0, -0.2], abs=1e-14)
 
 
 @pytest.mark.parametrize("action", ACTIONS)

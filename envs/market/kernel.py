@@ -166,6 +166,7 @@ def trade_one_nb(
     target,
     wealth,
     long_only,
+    gross_limit,
     stretch,
     tradable,
     commission,
@@ -188,6 +189,11 @@ def trade_one_nb(
     costs less than the whole unit. Without caps it is convex, and Newton's method descends from
     x = 1 to the root, as in `trade_nb`; with caps a bracket catches the steps that leave it.
 
+    Where shorts are allowed and something does not trade, the holdings of the others are cut by one
+    factor, so that gross leverage after the trade is at most `gross_limit`: with `G` the gross of
+    what does not trade and `U` that of the wishes for the others, h_i = u_i * min(x, max(0,
+    gross_limit * x - G) / U) in place of u_i * x.
+
     Then holdings are rounded to whole lots, and where shorts are not allowed and sales were cut so
     far that cash would be negative, all buys are scaled by the share that leaves cash at 0.
 
@@ -195,6 +201,7 @@ def trade_one_nb(
         held: `[A+1]` weights before the trade. target: `[A+1]` wished; out: executed.
         wealth: value of the portfolio, in units of the capital.
         long_only: no weight of `held` and `target` is negative, and none may become so.
+        gross_limit: of leverage after the trade, where shorts are allowed.
         stretch: times `capacity` is the largest order: 1, more in a forced sale.
         tradable: `[A]`. commission, half_spread: `[A]` fractions of the traded notional.
         impact: `[A]` coefficients. square: cost is impact * order^2 whatever the wealth; otherwise
@@ -209,11 +216,14 @@ def trade_one_nb(
     halted = False
     asked = False
     frozen = 0.0
+    wished_gross = 0.0
     for i in range(n_assets):
         asked |= target[i] != held[i]
         if not tradable[i]:
             halted = True
-            frozen += held[i]
+            frozen += abs(held[i])
+        else:
+            wished_gross += abs(target[i])
     if not asked:
         return 1.0, 0.0, 0.0, 0.0, 0.0
     share = 1.0
@@ -229,8 +239,10 @@ def trade_one_nb(
         else:
             target[n_assets] = 1.0
     growing = 1.0 if square else math.sqrt(wealth)
+    limited = halted and not long_only and frozen > 0.0 and wished_gross > 0.0
 
     x = share
+    sized = x
     low, high = 0.0, share
     changed = halted
     charged_commission = charged_spread = charged_impact = traded = 0.0
@@ -241,11 +253,18 @@ def trade_one_nb(
         traded = 0.0
         slope = 1.0
         changed = halted
+        sized = x
+        growth = 1.0
+        if limited:
+            room = (gross_limit * x - frozen) / wished_gross
+            if room < x:
+                sized = max(room, 0.0)
+                growth = gross_limit / wished_gross if room > 0.0 else 0.0
         for i in range(n_assets):
             if not tradable[i]:
                 continue
             weight = target[i]
-            order = x * weight - held[i]
+            order = sized * weight - held[i]
             size = abs(order)
             marginal = commission[i] + half_spread[i]
             cut = size * wealth > stretch * capacity[i]
@@ -257,7 +276,7 @@ def trade_one_nb(
                 charged_impact += cost
                 marginal += extra
             if not cut:
-                slope += marginal * (weight if order > 0.0 else -weight)
+                slope += marginal * growth * (weight if order > 0.0 else -weight)
             if lots[i] > 0.0:
                 changed = True
             charged_commission += commission[i] * size
@@ -287,7 +306,7 @@ def trade_one_nb(
         if not tradable[i]:
             target[i] = held[i]
             continue
-        wish = x * target[i]
+        wish = sized * target[i]
         cap = stretch * capacity[i] / wealth
         if wish - held[i] > cap:
             wish = held[i] + cap
@@ -368,6 +387,7 @@ def trade_limited_nb(
     drifted,
     target,
     long_only,
+    gross_limit,
     tradable,
     commission,
     half_spread,
@@ -394,6 +414,7 @@ def trade_limited_nb(
             target[n],
             wealth[n],
             long_only,
+            gross_limit,
             1.0,
             tradable[at_nb(tradable, row[n])],
             commission[at_nb(commission, row[n])],
@@ -1054,6 +1075,7 @@ def step_frictions_nb(
             held,
             target,
             long_only,
+            gross_limit,
             tradable,
             commission,
             half_spread,
@@ -1122,6 +1144,7 @@ def step_frictions_nb(
             drifted[n],
             wealth,
             False,
+            gross_limit,
             stretch,
             tradable[at_nb(tradable, r)],
             commission[at_nb(commission, r)],
