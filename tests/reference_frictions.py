@@ -122,7 +122,7 @@ def rebalance(held, wish, value, day, long_only, limit, forced=False):
     def sized(x):
         """Holdings, if `x` were left."""
         made, part = [], x - frozen
-        if not long_only and stuck and part * gross + stuck > limit * x:
+        if not (long_only or forced) and stuck and part * gross + stuck > limit * x:
             part = max(limit * x - stuck, ZERO) / gross if gross else ZERO
         for i in assets:
             change = wished[i] * part - held[i] if day.tradable[i] else ZERO

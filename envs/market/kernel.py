@@ -201,7 +201,7 @@ def trade_one_nb(
         held: `[A+1]` weights before the trade. target: `[A+1]` wished; out: executed.
         wealth: value of the portfolio, in units of the capital.
         long_only: no weight of `held` and `target` is negative, and none may become so.
-        gross_limit: of leverage after the trade, where shorts are allowed.
+        gross_limit: of leverage after the trade, where shorts are allowed; inf: none.
         stretch: times `capacity` is the largest order: 1, more in a forced sale.
         tradable: `[A]`. commission, half_spread: `[A]` fractions of the traded notional.
         impact: `[A]` coefficients. square: cost is impact * order^2 whatever the wealth; otherwise
@@ -1144,7 +1144,7 @@ def step_frictions_nb(
             drifted[n],
             wealth,
             False,
-            gross_limit,
+            np.inf,
             stretch,
             tradable[at_nb(tradable, r)],
             commission[at_nb(commission, r)],
