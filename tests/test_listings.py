@@ -268,6 +268,9 @@ def test_a_file_says_what_its_delistings_pay(tmp_path):
         assert np.isfinite(market.delisting_value).sum() == 1
     assert np.isnan(file(path, delisting_value={"B": None}).delisting_value).all()
     assert any("B ends before the rest; delisted" in note for note in market.notes)
+    for wrong in (np.nan, 1e308, np.inf, -0.1):
+        with pytest.raises(InputError, match="delisting_value must be 0 or more, at most 1e"):
+            file(path, delisting_value=wrong)
     with pytest.raises(InputError, match="delisting_value names C"):
         file(path, delisting_value={"C": 0.0})
 

@@ -18,6 +18,8 @@ Float = NDArray[np.float64]
 PRICE_FIELDS = ("open", "high", "low", "close")
 # Rounded vendor data put a close one last digit above its high; more than this is wrong.
 RANGE_TOLERANCE = 1e-6
+# What a delisting pays, in last closes; beyond it is a slip of the keyboard.
+MOST_PAID = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +143,13 @@ class MarketData:
                 f"{self.name}: delisting_value must be one number or {shape[1]} of them, one for "
                 f"each symbol, got shape {given.shape}"
             )
-        if (np.isinf(given) | (given < 0)).any():
+        # A NaN says that one symbol was paid nothing to the end; of all it is a slip.
+        wrong = (given < 0) | (given > MOST_PAID) | (np.isnan(given) & (given.ndim == 0))
+        if wrong.any():
             raise InputError(
-                f"{self.name}: delisting_value must be 0 or more, the share of the last close that "
-                f"is paid, got {given[np.isinf(given) | (given < 0)][0]:g}"
+                f"{self.name}: delisting_value must be 0 or more, at most {MOST_PAID:g} times the last "
+                f"close that is paid, got {given[wrong][0]:g}; for a symbol whose prices end in a "
+                "halt write {SYMBOL: null}"
             )
         if given.ndim < 2:
             stop = shape[0] - np.argmax(self.tradable[::-1], axis=0)

@@ -38,6 +38,9 @@ MODELS = {
     "olps": kernel.OLPS,
 }
 
+# Fees beyond 10,000 % a year are a slip of the keyboard, and the largest floats overflow.
+MOST_A_YEAR = 100.0
+
 
 @dataclass(frozen=True)
 class ProportionalCost:
@@ -188,15 +191,18 @@ class Frictions(ProportionalCost):
             ("participation", 1e-300, math.inf),
             ("capital", 1e-300, math.inf),
             ("lot_size", 1e-300, math.inf),
-            ("borrow_rate_spread", 0.0, math.inf),
+            ("borrow_rate_spread", 0.0, MOST_A_YEAR),
             ("margin", 0.0, math.inf),
         ):
             value = getattr(self, key)
             if value is None and key in ("participation", "lot_size", "margin"):
                 continue
-            if not (isinstance(value, (int, float)) and low <= value < high):
+            if not (
+                isinstance(value, (int, float)) and low <= value <= high and math.isfinite(value)
+            ):
+                bound = "" if math.isinf(high) else f" and at most {high:g}"
                 raise InputError(
-                    f"cost.{key} must be a finite number of at least {low:g}, got {value}"
+                    f"cost.{key} must be a finite number of at least {low:g}{bound}, got {value}"
                 )
         if not isinstance(self.impact_window, int):
             raise InputError(f"cost.impact_window must be whole rows, got {self.impact_window}")
@@ -239,6 +245,11 @@ class Frictions(ProportionalCost):
             value = np.where(can, price[rows], 1.0) * (self.lot_size / self.capital)
             made = replace(made, lots=value)
         borrow = per_asset("cost.borrow_fee", self.borrow_fee, market.n_assets)
+        if borrow.max() > MOST_A_YEAR:
+            raise InputError(
+                f"cost.borrow_fee must be at most {MOST_A_YEAR:g}, got {self.borrow_fee}; it is a "
+                "fraction a year (0.01 is 1 %)"
+            )
         if borrow.any():
             kinds.append("borrow")
         if self.borrow_rate_spread > 0:
