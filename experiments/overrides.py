@@ -153,6 +153,8 @@ def _check_type(key: str, node: Any, value: Any) -> None:
         if not isinstance(value, dict):
             raise InputError(f"{key} holds {', '.join(map(str, node))}: set one of them, {wrong}")
     elif OmegaConf.is_list(node):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and _of_floats(node):
+            return  # perhaps one number for all: the constructor knows
         if not isinstance(value, list):
             raise InputError(f"{key} must be a list, {wrong}; write {key}=[{value}]")
     elif isinstance(default := node._value(), bool):
@@ -170,6 +172,16 @@ def _check_type(key: str, node: Any, value: Any) -> None:
             raise InputError(f"{key} must be a number, {wrong}")
     elif isinstance(default, str) and isinstance(value, dict):
         raise InputError(f"{key} must be text, {wrong}")
+
+
+def _of_floats(node: Any) -> bool:
+    """Whether a list, perhaps of lists, holds nothing but floats, and at least one."""
+    from omegaconf import OmegaConf
+
+    parts = list(node._iter_ex(resolve=False))
+    return bool(parts) and all(
+        _of_floats(part) if OmegaConf.is_list(part) else isinstance(part, float) for part in parts
+    )
 
 
 def _check_added(key: str, cfg: DictConfig) -> None:

@@ -10,9 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 from envs.errors import InputError
 from experiments.cli import checked
+from experiments.overrides import check_job
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = "tiny_conf"
@@ -265,3 +269,24 @@ def test_help_is_quick(tmp_path):
     assert "exp" in done.stdout
     assert seconds < 4.0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("job", "value"),
+    [
+        (["data=simulated/gbm", "data.process.drift=0.08"], 0.08),
+        (["data=simulated/regime", "data.process.drift=0"], 0),
+        (["data=simulated/gbm", "data.process.drift=[0.1,0.2,0.3]"], [0.1, 0.2, 0.3]),
+        (["cost=realistic", "cost.lot_size=0.5"], 0.5),
+    ],
+)
+def test_one_number_may_stand_for_a_list_of_them(job, value):
+    with initialize_config_dir(str(ROOT / "hydra_conf"), version_base=None):
+        cfg = check_job(job, GlobalHydra.instance().config_loader())
+    assert OmegaConf.select(cfg, job[1].partition("=")[0]) == value
+    with (
+        initialize_config_dir(str(ROOT / "hydra_conf"), version_base=None),
+        pytest.raises(InputError, match="must be"),
+    ):
+        wrong = [job[0], job[1].partition("=")[0] + "=true"]
+        check_job(wrong, GlobalHydra.instance().config_loader())

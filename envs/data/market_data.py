@@ -147,9 +147,9 @@ class MarketData:
         wrong = (given < 0) | (given > MOST_PAID) | (np.isnan(given) & (given.ndim == 0))
         if wrong.any():
             raise InputError(
-                f"{self.name}: delisting_value must be 0 or more, at most {MOST_PAID:g} times the last "
-                f"close that is paid, got {given[wrong][0]:g}; for a symbol whose prices end in a "
-                "halt write {SYMBOL: null}"
+                f"{self.name}: delisting_value must be 0 or more, at most {MOST_PAID:g}, the share "
+                f"of the last close that is paid, got {given[wrong][0]:g}; for a symbol whose "
+                "prices end in a halt write {SYMBOL: null}"
             )
         if given.ndim < 2:
             stop = shape[0] - np.argmax(self.tradable[::-1], axis=0)
