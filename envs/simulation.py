@@ -16,11 +16,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import ActionMap, make_action_map, refuse_nan
+from envs.data.arguments import number, truth_value, whole_number
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
 from envs.market.cost_arrays import CostArrays
-from envs.market.costs import Cost, ProportionalCost
+from envs.market.costs import Cost, LiteratureCost, ProportionalCost
 from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
 from envs.market.kernel import flat_nb, log_nb, step_frictions_nb, step_nb
 from envs.market.legs import Legs, make_legs
@@ -113,17 +114,29 @@ def make_setting(
     """
     if observation not in OBSERVATIONS:
         raise InputError(f"unknown observation {observation!r}; known: {', '.join(OBSERVATIONS)}")
-    if window < 1:
-        raise InputError(f"window must be at least 1 row, got {window}")
-    if not 0 <= ruin < 1:
+    window = whole_number(window, "window", 1)
+    for key, flag in (
+        ("random_start", random_start),
+        ("random_weights", random_weights),
+        ("fresh_paths", fresh_paths),
+    ):
+        truth_value(flag, key)
+    if cost is not None and not isinstance(cost, (ProportionalCost, LiteratureCost)):
+        raise InputError(f"cost={cost!r} must be a cost of envs.market.costs, or None")
+    if reward is not None and not isinstance(reward, Reward):
+        raise InputError(f"reward={reward!r} must be an envs.rewards.Reward, or None")
+    if not 0 <= number(ruin, "ruin") < 1:
         raise InputError(f"ruin must be a fraction of the starting value in [0, 1), got {ruin}")
-    if not (isinstance(delay, int) and 0 <= delay <= MAX_DELAY):
+    delay = whole_number(delay, "delay", 0)
+    if delay > MAX_DELAY:
         raise InputError(f"delay must be 0 to {MAX_DELAY} whole rows, got {delay}")
+    if episode_length is not None:
+        episode_length = whole_number(episode_length, "episode_length", 1)
     values, mask = feature_rows(market, features)
     warmup = features.warmup if features is not None else 0
     needed = warmup + window - 1
-    first = needed if start is None else int(start)
-    stop = market.n_rows if stop is None else int(stop)
+    first = needed if start is None else whole_number(start, "start", 0)
+    stop = market.n_rows if stop is None else whole_number(stop, "stop", 0)
     fresh = None
     if fresh_paths:
         if start is not None or episode_length is None or observation != "flat":
