@@ -139,10 +139,19 @@ def make_setting(
     stop = market.n_rows if stop is None else whole_number(stop, "stop", 0)
     fresh = None
     if fresh_paths:
-        if start is not None or episode_length is None or observation != "flat":
+        if market.process is None:
             raise InputError(
-                "fresh_paths needs an episode_length, flat observations and no start: every "
-                "episode begins with a path of its own"
+                f"fresh_paths needs a simulated market and {market.name} is not one; choose one of "
+                "data=simulated/..., or fresh_paths=False"
+            )
+        if episode_length is None:
+            raise InputError("fresh_paths needs an episode_length: the steps of each path")
+        if start is not None:
+            raise InputError("fresh_paths takes no start: every episode begins with its own path")
+        if observation != "flat":
+            raise InputError(
+                "fresh_paths needs flat observations, as there is no panel to share: set "
+                "env.observation=flat, or train on the one panel with env.fresh_paths=false"
             )
         if execution == "next_open":
             raise InputError("simulated paths have no open prices; use 'next_close'")

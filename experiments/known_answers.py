@@ -38,6 +38,8 @@ COLUMNS = (
     "steps", "seconds",
 )  # fmt: skip
 
+HIDDEN = ("policy", "optimum", "equal weight", "steps")
+
 
 def command_line() -> argparse.ArgumentParser:
     """The arguments of the command."""
@@ -221,11 +223,14 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    # Utilities are left to the file: the table fits a terminal of 80 columns.
+    shown = [k for k, column in enumerate(COLUMNS) if column not in HIDDEN]
     table = Table(box=None)
-    for k, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if k < 2 else "right")
+    for k in shown:
+        table.add_column(COLUMNS[k], justify="left" if k < 2 else "right")
     for one in rows:
-        table.add_row(*_cells(one))
+        cells = _cells(one)
+        table.add_row(*(cells[k] for k in shown))
     Console().print(table)
 
 

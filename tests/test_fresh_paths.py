@@ -161,7 +161,7 @@ def test_expected_utility_has_the_mean_of_the_drawn_one_and_less_noise():
     [
         ({"episode_length": None}, "episode_length"),
         ({"start": 5}, "no start"),
-        ({"observation": "indexed"}, "flat"),
+        ({"observation": "indexed"}, "env.fresh_paths=false"),
         ({"execution": "next_open"}, "open prices"),
         ({"episode_length": 400}, "data.n_rows"),
     ],

@@ -42,11 +42,6 @@ class FreshPaths:
 
     def __post_init__(self) -> None:
         market = self.market
-        if market.process is None:
-            raise InputError(
-                f"fresh_paths needs a simulated market and {market.name} is not one; choose one of "
-                "data=simulated/..., or leave fresh_paths out"
-            )
         if self.n_rows > market.n_rows:
             raise InputError(
                 f"an episode with its warm-up needs {self.n_rows} rows, and the simulated panel "
