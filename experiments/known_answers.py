@@ -213,8 +213,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         "random paths. Seconds: of one seed.",
         f"`python -m experiments.known_answers`, commit {str(git['commit'])[:12]}"
         f"{' with changes' if git['dirty'] else ''}, {datetime.now(UTC):%Y-%m-%d}, "
-        + ", ".join(f"{value}" for value in computer.values())
-        + ".",
+        f"{computer['processor']}, {computer['cpu_count']} cores, Python {computer['python']}.",
     ]
     return "\n".join(lines) + "\n"
 
