@@ -400,7 +400,7 @@ def test_a_wrong_file_is_refused_by_name_line_and_column(read: Reader, case: str
         (b"PK\x03\x04rest", "an Excel workbook or zip file; export the sheet as CSV"),
         (b"PAR1rest", "rename it to end in .parquet"),
         (b"date,A\n2020-01-01,1\x00\n", "holds binary data"),
-        # A fixed time: two workers that collect in different seconds would name the case differently.
+        # A fixed time, or workers that collect in different seconds name the case differently.
         (gzip.compress(WIDE.encode(), mtime=0)[:40], "damaged gzip file"),
     ],
 )
