@@ -76,6 +76,16 @@ def test_differences_are_paired_and_signed() -> None:
     assert e.difference("momentum", "equal_weight", "cagr") is None
 
 
+def test_without_agents_every_baseline_is_compared_with_the_first() -> None:
+    run = {name: runs for name, runs in example_run(n=120).items() if name != "ppo"}
+    e = evidence_of(run)
+    assert e.compared == ["buy_and_hold", "momentum", "risk_parity"]
+    assert {d.baseline for d in e.differences} == {"equal_weight"}
+    console = Console(width=140, record=True, file=open("/dev/null", "w"))
+    print_table(e, console)
+    assert "Momentum − Equal weight" in console.export_text()
+
+
 def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> None:
     run = example_run(n=120)
     e = evidence_of(run)
@@ -84,7 +94,7 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert Evidence.read(tmp_path / "a.json") == e
     raw = json.loads((tmp_path / "a.json").read_text())
-    assert raw["format"] == 1
+    assert raw["format"] == 2
     share = raw["strategies"]["benchmark"]["metrics"]["active_share"]
     assert share["value"] is None and share["reason"] == "not a portfolio of these assets"
 
@@ -94,9 +104,9 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
     [
         (None, "no such file"),
         ("{", "not readable as JSON"),
-        ('{"format": 2}', "format 2, this version reads 1"),
+        ('{"format": 1}', "format 1, this version reads 2"),
         ("[]", "format None"),
-        ('{"format": 1, "strategies": {"ppo": {}}}', "incomplete"),
+        ('{"format": 2, "strategies": {"ppo": {}}}', "incomplete"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, content: str | None, words: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import numpy as np
 from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import bootstrap
+from experiments.evaluation.alpha import Alpha
 from experiments.evaluation.metrics import BY_NAME, METRICS, Float, Steps
+from experiments.evaluation.skill import Skill, Trials
 from experiments.evaluation.splits import date_text
 
-FORMAT = 1
+FORMAT = 2
 BENCHMARK = "benchmark"
 # What an agent is compared by: the two ways to say growth, and growth for the risk taken.
 COMPARED = ("cagr", "mean_log_return", "sharpe")
@@ -33,6 +35,9 @@ class Estimate:
         low, high: bootstrap interval over dates, drawn for all seeds together; None: see `reason`.
         seeds: the measure of each seed; None where undefined.
         reason: why something is None; empty otherwise.
+        iqm: interquartile mean over seeds (Agarwal et al. 2021); None with one seed.
+        iqm_low, iqm_high: its interval, with seeds drawn anew within the strategy and dates drawn
+            jointly; None as for `low`, and with one seed.
     """
 
     value: float | None
@@ -40,6 +45,9 @@ class Estimate:
     high: float | None
     seeds: list[float | None]
     reason: str = ""
+    iqm: float | None = None
+    iqm_low: float | None = None
+    iqm_high: float | None = None
 
     @property
     def spread(self) -> tuple[float, float, float] | None:
@@ -59,12 +67,20 @@ class StrategyEvidence:
         seeds: of the training runs; None for a strategy that is not trained.
         ruined: whether each seed was ruined.
         metrics: name -> estimate, in the order of the catalogue.
+        skill: what the Sharpe ratio is worth; None for a ruined strategy.
+        alpha: against the benchmark index (equal weight where there is none), and against factors
+            where they were given.
+        hindsight: whether it was chosen with the test window in view (the best stock, the best
+            constant weights): a bound, not a competitor.
     """
 
     role: str
     seeds: list[int | None]
     ruined: list[bool]
     metrics: dict[str, Estimate]
+    skill: Skill | None = None
+    alpha: list[Alpha] = field(default_factory=list)
+    hindsight: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,9 +88,12 @@ class Difference:
     """Agent less baseline in one measure, on the same dates.
 
     Attributes:
+        agent: in a run without agents, the baseline that is compared with the first one.
         low, high: bootstrap interval; None as `reason` says.
         share_above_zero: share of replications in which the agent was ahead.
         seeds_above_zero: share of the agent's seeds that were ahead on the dates as they came.
+        p_value: two-sided, of no difference; None without an interval.
+        p_holm: the same, corrected (Holm 1979) for all pairs of agent and baseline of the measure.
     """
 
     agent: str
@@ -86,6 +105,8 @@ class Difference:
     share_above_zero: float | None
     seeds_above_zero: float | None
     reason: str = ""
+    p_value: float | None = None
+    p_holm: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -106,9 +127,11 @@ class Evidence:
             `steps`, `periods_per_year`.
         bootstrap: `method, replications, mean_block, level, seed`.
         strategies: name -> measures; agents, then baselines, then the benchmark.
-        differences: every agent against every baseline; the benchmark pays no costs and is not
-            compared.
+        differences: every agent against every baseline, without agents every baseline against the
+            first; the benchmark pays no costs and is not compared.
         notes: what a reader must know about the numbers, in plain words.
+        trials: `count, sharpe_variance, source`: how many strategies were tried, for `skill.dsr`.
+        tests: of the whole set: `pbo, spa, stepm, mcs`, each with its figures or a `reason`.
     """
 
     window: dict[str, Any]
@@ -116,10 +139,17 @@ class Evidence:
     strategies: dict[str, StrategyEvidence]
     differences: list[Difference]
     notes: list[str] = field(default_factory=list)
+    trials: dict[str, Any] = field(default_factory=dict)
+    tests: dict[str, Any] = field(default_factory=dict)
 
     def of_role(self, role: str) -> list[str]:
         """Names of the strategies of a role, in table order."""
         return [name for name, s in self.strategies.items() if s.role == role]
+
+    @property
+    def compared(self) -> list[str]:
+        """Who is on the left side of the differences: agents, or without agents the baselines."""
+        return list(dict.fromkeys(d.agent for d in self.differences))
 
     def difference(self, agent: str, baseline: str, measure: str) -> Difference | None:
         """The comparison of the two, or None if it was not made."""
@@ -155,16 +185,26 @@ class Evidence:
                 "version that wrote it"
             )
         try:
-            strategies = {
-                name: StrategyEvidence(
-                    **{**s, "metrics": {k: Estimate(**e) for k, e in s["metrics"].items()}}
-                )
-                for name, s in raw["strategies"].items()
-            }
-            differences = [Difference(**d) for d in raw["differences"]]
-            return Evidence(raw["window"], raw["bootstrap"], strategies, differences, raw["notes"])
+            return Evidence(
+                raw["window"],
+                raw["bootstrap"],
+                {name: _read_strategy(s) for name, s in raw["strategies"].items()},
+                [Difference(**d) for d in raw["differences"]],
+                raw["notes"],
+                raw["trials"],
+                raw["tests"],
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: incomplete ({error}); run it again") from None
+
+
+def _read_strategy(raw: dict[str, Any]) -> StrategyEvidence:
+    parts = {
+        "metrics": {k: Estimate(**e) for k, e in raw["metrics"].items()},
+        "skill": None if raw["skill"] is None else Skill(**raw["skill"]),
+        "alpha": [Alpha(**a) for a in raw["alpha"]],
+    }
+    return StrategyEvidence(**{**raw, **parts})
 
 
 def evaluate(
@@ -176,6 +216,8 @@ def evaluate(
     n_bootstrap: int = 1000,
     level: float = 0.95,
     progress: Callable[[int], None] | None = None,
+    trials: Trials | None = None,
+    hindsight: Collection[str] = (),
 ) -> Evidence:
     """Measures every strategy on common dates and compares each agent with each baseline.
 
@@ -186,6 +228,8 @@ def evaluate(
         n_bootstrap: replications.
         level: of the intervals, in (0, 1).
         progress: called with the number of replications done.
+        trials: how many strategies were tried, for the deflated Sharpe ratio; default: one.
+        hindsight: names of strategies that were chosen with the test window in view.
 
     Raises:
         InputError: a name without trajectories, no common dates, strategies that are all ruined at
@@ -232,11 +276,11 @@ def evaluate(
                 m.name: _estimate(m.compute(series), draws[k, j], level, m.undefined, any(ruined))
                 for j, m in enumerate(METRICS)
             },
+            hindsight=name in hindsight,
         )
     differences = [
         _difference(agent, other, measure, strategies, steps, draws, level)
-        for agent in agents
-        for other in baselines
+        for agent, other in compared_pairs(agents, baselines)
         for measure in COMPARED
     ]
     settings = {
@@ -247,7 +291,15 @@ def evaluate(
         "level": level,
         "seed": seed,
     }
-    return Evidence(window, settings, strategies, differences, notes)
+    counted = asdict(trials or Trials())
+    return Evidence(window, settings, strategies, differences, notes, counted)
+
+
+def compared_pairs(agents: Sequence[str], baselines: Sequence[str]) -> list[tuple[str, str]]:
+    """Who is compared with whom: agents with baselines; without agents all with the first one."""
+    if not agents:
+        return [(name, baselines[0]) for name in baselines[1:]]
+    return [(agent, other) for agent in agents for other in baselines]
 
 
 def _check_not_all_ruined(runs: Sequence[Trajectory]) -> None:

@@ -83,7 +83,7 @@ def difference_table(evidence: Evidence) -> Table:
 
     table = Table(
         title="Agent less baseline, on the same dates",
-        caption="ahead: share of resampled histories in which the agent grew faster; "
+        caption="ahead: share of resampled histories in which the first of the two grew faster; "
         "unclear: the interval contains zero",
         title_justify="left",
         caption_justify="left",
@@ -94,7 +94,7 @@ def difference_table(evidence: Evidence) -> Table:
     for text in ("CAGR %", "Sharpe", "ahead"):
         table.add_column(text, justify="right", no_wrap=True)
     table.add_column("growth")
-    for agent in evidence.of_role("agent"):
+    for agent in evidence.compared:
         for other in evidence.strategies:
             pair = [evidence.difference(agent, other, key) for key in WITH_INTERVAL]
             growth = pair[0]
