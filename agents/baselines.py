@@ -11,11 +11,15 @@ next rebalance, with `buy_and_hold` for ever.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.policy import Policy
 from envs.actions import Simplex, Trade
 from envs.data.market_data import MarketData
 from envs.errors import InputError
@@ -239,24 +243,36 @@ def _rows(name: str, window: int) -> int:
     return window + 1
 
 
-def make_baseline(name: str, market: MarketData, **settings: Any) -> Any:
+BASELINES: dict[str, Callable[..., Policy]] = {
+    "equal_weight": EqualWeight,
+    "buy_and_hold": BuyAndHold,
+    "inverse_volatility": InverseVolatility,
+    "momentum": Momentum,
+    **{name: partial(Optimised, optimiser=name) for name in Optimised.OPTIMISERS},
+}
+
+
+def catalogue() -> dict[str, Callable[..., Policy]]:
+    """Name -> factory `(market, **settings)` of all baselines, online strategies included."""
+    try:
+        from agents.online import ONLINE
+    except ModuleNotFoundError:
+        return BASELINES
+    return {**BASELINES, **ONLINE}
+
+
+def make_baseline(name: str, market: MarketData, **settings: Any) -> Policy:
     """The baseline of this name on this market; `settings` go to its constructor.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: for an unknown name, with the nearest ones and the list; for an unknown setting.
     """
-    plain = {
-        "equal_weight": EqualWeight,
-        "buy_and_hold": BuyAndHold,
-        "inverse_volatility": InverseVolatility,
-        "momentum": Momentum,
-    }
+    known = catalogue()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+        meant = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise InputError(f"unknown baseline {name!r}{meant} Known: {', '.join(known)}")
     try:
-        if name in plain:
-            return plain[name](market, **settings)
-        if name in Optimised.OPTIMISERS:
-            return Optimised(market, name, **settings)
+        return known[name](market, **settings)
     except TypeError as error:
         raise InputError(f"evaluation.baselines.{name}: {error}") from None
-    known = ", ".join([*plain, *Optimised.OPTIMISERS])
-    raise InputError(f"unknown baseline {name!r}; known: {known}")

@@ -42,6 +42,8 @@ class Trajectory:
         periods_per_year: for annualisation.
         ruined: whether the episode ended by ruin before the window did.
         n_listed: `[n]` how many assets are listed at the execution, or None where all always are.
+        held: `[A+1]` weights at the last close, after the market has moved: another rollout that
+            begins there goes on with them. None where nothing is held (an index).
     """
 
     name: str
@@ -62,6 +64,7 @@ class Trajectory:
     ruined: bool = False
     notes: tuple[str, ...] = field(default=())
     n_listed: NDArray[np.int64] | None = None
+    held: Float | None = None
 
     @property
     def total_cost(self) -> Float:
@@ -81,16 +84,21 @@ class Trajectory:
         return 0.5 * (assets + np.abs(self.weights[:, -1]))
 
 
-def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Trajectory:
+def rollout(
+    policy: Policy, env: PortfolioEnv, *, seed: int | None = None, weights: Float | None = None
+) -> Trajectory:
     """Runs the policy, deterministically, over one whole episode of `env`.
 
     Args:
         policy: whatever decides; its observation and action kinds must be those of the env.
         env: without random starts, so that the episode is the window.
         seed: the seed of the trained agent, recorded in the trajectory.
+        weights: `[A+1]` held at the first decision (`Trajectory.held` of the rollout that this one
+            goes on from); None: all in cash.
 
     Raises:
-        InputError: if policy and env do not speak of the same observations and actions.
+        InputError: if policy and env do not speak of the same observations and actions, or if the
+            weights cannot be held at the first row.
     """
     setting = env.setting
     if setting.random_start:
@@ -118,9 +126,10 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         "value",
     )
     record = {key: np.empty(n) for key in columns}
-    weights = np.empty((n, market.n_assets + 1))
+    executed = np.empty((n, market.n_assets + 1))
     reward = np.empty(n)
-    observation, info = env.reset(seed=0)
+    options = None if weights is None else {"weights": weights}
+    observation, info = env.reset(seed=0, options=options)
     first = info["t"]
     state, start = None, np.ones(1, bool)
     k = 0
@@ -128,7 +137,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         action, state = policy.predict(observation, state, start, deterministic=True)
         start = np.zeros(1, bool)
         observation, reward[k], terminated, truncated, info = env.step(action)
-        weights[k] = info["weights"]
+        executed[k] = info["weights"]
         for key in columns:
             record[key][k] = info[key]
         k += 1
@@ -142,7 +151,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         symbols=market.symbols,
         decision_dates=market.dates[first : first + k],
         dates=market.dates[first + 1 : first + k + 1],
-        weights=weights[:k],
+        weights=executed[:k],
         gross_return=kept["gross_return"],
         net_return=kept["net_return"],
         asset_return=kept["asset_return"],
@@ -154,6 +163,7 @@ def rollout(policy: Policy, env: PortfolioEnv, *, seed: int | None = None) -> Tr
         periods_per_year=market.periods_per_year,
         ruined=terminated,
         n_listed=None if listed is None else listed[first : first + k],
+        held=env.simulation.state.weights[0].copy(),
     )
 
 

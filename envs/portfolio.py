@@ -10,6 +10,7 @@ import numpy as np
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
+from envs.holdings import starting_weights
 from envs.rewards import TERMS
 from envs.simulation import Setting, Simulation, make_setting
 
@@ -60,9 +61,13 @@ class PortfolioEnv(gym.Env):
     ## Start and end of an episode
     Starts at `start`, or with `random_start` at a row drawn uniformly; in cash, or with
     `random_weights` in weights drawn uniformly from the simplex, so that a learner meets portfolios
-    that its own trades would not have led to. `truncated` at the end of
-    the window or after `episode_length` steps: the market goes on, learners should bootstrap.
-    `terminated` by ruin: the value has fallen to `ruin` times its start or below.
+    that its own trades would not have led to. `reset(options={"weights": w})` starts it in these
+    weights `[A+1]` instead, so that a portfolio goes on where another episode left it: they are
+    finite, sum to 1 and hold nothing that is not listed; shorts need `long_short`. Its value is 1
+    all the same, and orders that a `delay` kept waiting are not carried over.
+    `truncated` at the end of the window or after `episode_length` steps: the market goes on,
+    learners should bootstrap. `terminated` by ruin: the value has fallen to `ruin` times its start
+    or below.
 
     ## Info
     `t` (row of the next decision), `date` (of close t), `value`, `weights` (just after the trade),
@@ -81,7 +86,7 @@ class PortfolioEnv(gym.Env):
     reward: a `Reward`. cost: one of `envs.market.costs`; default: a `ProportionalCost` of 5 bps
         commission and 5 bps half spread.
     delay: rows (0 to 3) by which every action is executed later than `execution` says; until the
-        first is, the portfolio stays in cash.
+        first is, the portfolio stays as it began.
     execution, episode_length, random_start, random_weights, ruin: see above.
     fresh_paths: on a simulated market, a fresh path of its process in every episode (needs an
         episode_length; start, stop and random_start have no meaning then). features_of: makes the
@@ -135,9 +140,17 @@ class PortfolioEnv(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Starts an episode; `seed` is the only source of randomness. `options` is not used."""
+        """Starts an episode; `seed` is the only source of randomness.
+
+        Args:
+            options: `weights`, `[A+1]`: what is held at the first decision.
+
+        Raises:
+            InputError: for another option, or for weights that cannot be held.
+        """
         super().reset(seed=seed)
-        self.simulation.restart(np.zeros(1, np.int64), [self.np_random])
+        weights = starting_weights(options)
+        self.simulation.restart(np.zeros(1, np.int64), [self.np_random], weights)
         self._running = True
         self._frames.clear()
         if self.render_mode is not None:

@@ -20,6 +20,7 @@ from envs.data.arguments import number, truth_value, whole_number
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
+from envs.holdings import holdings
 from envs.market.cost_arrays import CostArrays
 from envs.market.costs import Cost, LiteratureCost, ProportionalCost
 from envs.market.fresh_paths import FeaturesOf, FreshPaths, PathBlocks
@@ -418,12 +419,21 @@ class Simulation:
         view._attach(_rows_of(self.state, rows), _rows_of(self.last, rows))
         return view
 
-    def restart(self, index: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> None:
+    def restart(
+        self,
+        index: NDArray[np.int64],
+        rngs: Sequence[np.random.Generator],
+        weights: Float | None = None,
+    ) -> None:
         """Puts these portfolios into cash of value 1 at the start of an episode.
 
         Args:
             index: which portfolios. rngs: one for each of them; draws the row of the start, or the
-                seed of a fresh path.
+                seed of a fresh path. weights: `[A+1]` or `[len(index), A+1]`, held in place of
+                cash.
+
+        Raises:
+            InputError: if these weights cannot be held there; nothing has moved then.
         """
         state, setting = self.state, self.setting
         length = setting.episode_length
@@ -437,11 +447,17 @@ class Simulation:
             row = np.array([rng.integers(setting.first, high) for rng in rngs], np.int64)
         else:
             row = np.full(len(index), setting.first)
+        if weights is not None:
+            shorts = setting.action_map.name == "long_short"
+            dated = row if self.paths is None else None
+            weights = holdings(weights, setting.market, len(index), dated, shorts)
         state.row[index] = row
         state.end[index] = setting.last if length is None else row + length
         state.weights[index] = 0.0
         state.weights[index, -1] = 1.0
-        if setting.random_weights:
+        if weights is not None:
+            state.weights[index] = weights
+        elif setting.random_weights:
             # Normalised exponentials are uniform on the simplex.
             draws = np.array([rng.standard_exponential(state.weights.shape[1]) for rng in rngs])
             if setting.mask is not None:

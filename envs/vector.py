@@ -17,6 +17,7 @@ from envs.actions import refuse_nan
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.panel import FeaturePanel
+from envs.holdings import starting_weights
 from envs.portfolio import default_market
 from envs.rewards import TERMS
 from envs.simulation import Observations, Setting, Simulation, make_setting
@@ -105,7 +106,16 @@ class PortfolioVectorEnv(VectorEnv):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Starts all episodes. An integer seeds portfolio i with `seed + i`."""
+        """Starts all episodes. An integer seeds portfolio i with `seed + i`.
+
+        Args:
+            options: `weights`, `[A+1]` for all or `[N, A+1]`: what is held at the first decision of
+                these episodes; those that follow by themselves begin as the setting says.
+
+        Raises:
+            InputError: for another option, weights that cannot be held, or too few seeds.
+        """
+        weights = starting_weights(options)
         seeds: Sequence[int | None]
         if seed is None or isinstance(seed, (int, np.integer)):
             seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
@@ -119,7 +129,7 @@ class PortfolioVectorEnv(VectorEnv):
             for i, s in enumerate(seeds):
                 if s is not None:
                     self._rngs[i] = seeding.np_random(s)[0]
-        self._restart(self.simulation, np.arange(self.num_envs), 0)
+        self.simulation.restart(np.arange(self.num_envs), self._rngs, weights)
         out = self._next_buffer()
         self.simulation.write(out)
         return out, {

@@ -18,6 +18,7 @@ SERIES = (
     "weights", "gross_return", "net_return", "asset_return", "cash_return", "turnover", "value",
     "reward",
 )  # fmt: skip
+OPTIONAL = ("n_listed", "held")
 
 
 def save_trajectories(path: Path | str, trajectories: Mapping[str, Sequence[Trajectory]]) -> None:
@@ -74,8 +75,10 @@ def _write(group: h5py.Group, t: Trajectory) -> None:
     for key in SERIES:
         series = np.asarray(getattr(t, key))
         group.create_dataset(key, data=series, **_packed(series))
-    if t.n_listed is not None:
-        group.create_dataset("n_listed", data=t.n_listed, **_packed(t.n_listed))
+    for key in OPTIONAL:
+        found = getattr(t, key)
+        if found is not None:
+            group.create_dataset(key, data=found, **_packed(found))
     costs = group.create_group("costs", track_order=True)
     for kind, cost in t.costs.items():
         costs.create_dataset(kind, data=cost, **_packed(cost))
@@ -95,7 +98,12 @@ def _read(group: h5py.Group) -> Trajectory:
         periods_per_year=float(group.attrs["periods_per_year"]),
         ruined=bool(group.attrs["ruined"]),
         notes=tuple(group["notes"].asstr()[:]),
-        n_listed=group["n_listed"][:] if "n_listed" in group else None,
+        n_listed=_optional(group, "n_listed"),
+        held=_optional(group, "held"),
         **{key: group[key][:].astype("datetime64[ns]") for key in DATES},
         **{key: group[key][:] for key in SERIES},
     )
+
+
+def _optional(group: h5py.Group, key: str) -> np.ndarray | None:
+    return group[key][:] if key in group else None
