@@ -17,13 +17,17 @@ from envs.errors import InputError
 from experiments.run_folder import open_run_folder, write_text
 
 
+# Of one training: the seed, or where a run has several agents or windows, a name with the seed.
+Seed = int | str
+
+
 class Tracker(Protocol):
     """One place that numbers go to."""
 
-    def rewind(self, seed: int, step: int) -> None:
+    def rewind(self, seed: Seed, step: int) -> None:
         """Forgets what `seed` logged after `step`: training goes on from a checkpoint there."""
 
-    def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
+    def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
         """Numbers known after `step` steps of the agent with this seed."""
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -104,11 +108,11 @@ class Trackers:
         self._folder = Path(run_dir) / "figures"
         self._trackers = list(trackers)
 
-    def rewind(self, seed: int, step: int) -> None:
+    def rewind(self, seed: Seed, step: int) -> None:
         for tracker in self._trackers:
             tracker.rewind(seed, step)
 
-    def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
+    def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
         for tracker in self._trackers:
             tracker.log(step, values, seed)
 
@@ -150,11 +154,11 @@ class Unfailing:
             print(f"warning: {self._name} is left out, the run goes on: {reason}", file=sys.stderr)
             return None
 
-    def rewind(self, seed: int, step: int) -> None:
+    def rewind(self, seed: Seed, step: int) -> None:
         if self._tracker is not None:
             self._try(self._tracker.rewind, seed, step)
 
-    def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
+    def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
         if self._tracker is not None:
             self._try(self._tracker.log, step, values, seed)
 
@@ -192,7 +196,7 @@ class CsvTracker:
         if self._path.exists():
             rows = self._read()
         self._write(rows)
-        self._former = {int(row["seed"]) for row in rows}
+        self._former = {row["seed"] for row in rows}
         before = max((float(row["wall_seconds"]) for row in rows), default=0.0)
         self._start = time.monotonic() - before
 
@@ -213,13 +217,13 @@ class CsvTracker:
         writer.writerows(rows)
         write_text(self._path, text.getvalue())
 
-    def rewind(self, seed: int, step: int) -> None:
+    def rewind(self, seed: Seed, step: int) -> None:
         rows = self._read()
-        self._write([r for r in rows if int(r["seed"]) != seed or int(r["step"]) <= step])
+        self._write([r for r in rows if r["seed"] != str(seed) or int(r["step"]) <= step])
 
-    def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
-        if seed in self._former:  # a run that was killed before its first checkpoint starts anew
-            self._former.remove(seed)
+    def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
+        if str(seed) in self._former:  # a run that was killed before its first checkpoint starts anew
+            self._former.remove(str(seed))
             self.rewind(seed, step - 1)
         new = [name for name in values if name not in self._columns]
         if new:
@@ -227,7 +231,7 @@ class CsvTracker:
             self._columns += new
             self._write(rows)
         row = {name: repr(float(value)) for name, value in values.items()}
-        row |= {"seed": str(int(seed)), "step": str(int(step))}
+        row |= {"seed": str(seed), "step": str(int(step))}
         row["wall_seconds"] = f"{time.monotonic() - self._start:.3f}"
         with open(self._path, "a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, self._columns, restval="", lineterminator="\n").writerow(row)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
+from experiments.tracking import Seed
 
 
 class TensorBoardTracker:
@@ -31,13 +32,13 @@ class TensorBoardTracker:
             self._writers[name] = self._open(str(self._folder / name), purge_step=first_step)
         return self._writers[name]
 
-    def rewind(self, seed: int, step: int) -> None:
+    def rewind(self, seed: Seed, step: int) -> None:
         name = f"seed_{seed}"
         if name in self._writers:
             self._writers.pop(name).close()
         self._writer(name, step + 1)
 
-    def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
+    def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
         writer = self._writer(f"seed_{seed}", step)
         for name, value in values.items():
             writer.add_scalar(name, float(value), step)
@@ -88,7 +89,7 @@ class WandbTracker:
 
         folder = Path(run_dir)
         self._wandb = wandb
-        self._seeds: set[int] = set()
+        self._seeds: set[Seed] = set()
 
         def init(mode: str) -> Any:
             return wandb.init(
@@ -126,10 +127,10 @@ class WandbTracker:
         elif self._run.url:
             print(f"W&B: {self._run.url}")
 
-    def rewind(self, seed: int, step: int) -> None:
+    def rewind(self, seed: Seed, step: int) -> None:
         """Nothing: W&B cannot forget; the steps after it are logged again with the same values."""
 
-    def log(self, step: int, values: Mapping[str, float], seed: int) -> None:
+    def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
         axis = f"seed_{seed}/step"
         if seed not in self._seeds:
             self._seeds.add(seed)
