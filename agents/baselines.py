@@ -256,7 +256,7 @@ def catalogue() -> dict[str, Callable[..., Policy]]:
     """Name -> factory `(market, **settings)` of all baselines, online strategies included."""
     try:
         from agents.online import ONLINE
-    except ModuleNotFoundError:
+    except ImportError:
         return BASELINES
     return {**BASELINES, **ONLINE}
 
