@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from envs.errors import InputError
 from experiments.run_folder import open_run_folder, write_text
 
-
 # Of one training: the seed, or where a run has several agents or windows, a name with the seed.
 Seed = int | str
 
@@ -222,7 +221,8 @@ class CsvTracker:
         self._write([r for r in rows if r["seed"] != str(seed) or int(r["step"]) <= step])
 
     def log(self, step: int, values: Mapping[str, float], seed: Seed) -> None:
-        if str(seed) in self._former:  # a run that was killed before its first checkpoint starts anew
+        # A run that was killed before its first checkpoint starts anew.
+        if str(seed) in self._former:
             self._former.remove(str(seed))
             self.rewind(seed, step - 1)
         new = [name for name in values if name not in self._columns]
