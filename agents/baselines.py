@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.policy import Policy
-from envs.actions import Simplex, Trade
+from envs.actions import Trade
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.legs import standing_prices
@@ -37,8 +37,9 @@ class EqualWeight:
     action = "simplex"
 
     def __init__(self, market: MarketData) -> None:
-        self._tradable = market.tradable
-        self._simplex = Simplex(market.n_assets)
+        can = market.tradable
+        self._weights = np.zeros((len(can), can.shape[1] + 1))
+        self._weights[:, :-1] = can / np.maximum(can.sum(axis=1, keepdims=True), 1)
 
     def predict(
         self,
@@ -47,9 +48,8 @@ class EqualWeight:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        can = self._tradable[int(observation["t"][0])]
-        weights = np.append(can / max(can.sum(), 1), 0.0)
-        return self._simplex.inverse(weights), state
+        # Under `simplex` weights are the action.
+        return self._weights[observation["t"][0]].copy(), state
 
 
 class Rebalanced:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
 
 from agents.policy import Policy
@@ -12,6 +14,7 @@ from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.legs import make_legs
 from envs.portfolio import PortfolioEnv
+from envs.simulation import Simulation
 
 Float = NDArray[np.float64]
 
@@ -89,6 +92,9 @@ def rollout(
 ) -> Trajectory:
     """Runs the policy, deterministically, over one whole episode of `env`.
 
+    It gives bit for bit what stepping the env gives from `reset(seed=0)`, and leaves the env itself
+    where it is.
+
     Args:
         policy: whatever decides; its observation and action kinds must be those of the env.
         env: without random starts, so that the episode is the window.
@@ -114,37 +120,38 @@ def rollout(
             f"policy {policy.name} holds other features than the env: the rows of one mean nothing "
             "in the other; policy.hold(env.setting.features) exchanges them"
         )
-    market = setting.market
+    market, kinds = setting.market, setting.costs.kinds
     n = setting.last - setting.first if setting.episode_length is None else setting.episode_length
-    columns = (
-        "gross_return",
-        "net_return",
-        "asset_return",
-        "cash_return",
-        *setting.costs.kinds,
-        "turnover",
-        "value",
-    )
+    # What `env.step` does, without the dict that it makes of every step.
+    simulation = Simulation(setting, 1)
+    simulation.restart(np.zeros(1, np.int64), [np_random(0)[0]], weights)
+    state, last = simulation.state, simulation.last
+    columns = ("gross_return", "net_return", *kinds, "turnover", "reward")
     record = {key: np.empty(n) for key in columns}
-    executed = np.empty((n, market.n_assets + 1))
-    reward = np.empty(n)
-    options = None if weights is None else {"weights": weights}
-    observation, info = env.reset(seed=0, options=options)
-    first = info["t"]
-    state, start = None, np.ones(1, bool)
-    k = 0
-    while True:
-        action, state = policy.predict(observation, state, start, deterministic=True)
-        start = np.zeros(1, bool)
-        observation, reward[k], terminated, truncated, info = env.step(action)
-        executed[k] = info["weights"]
-        for key in columns:
-            record[key][k] = info[key]
-        k += 1
-        if terminated or truncated:
+    recorded = [(record[key], getattr(last, key)) for key in columns]
+    value, executed = np.ones(n + 1), np.empty((n, market.n_assets + 1))
+    shape = env.action_space.shape
+    memory: Any = None
+    start, going = np.ones(1, bool), np.zeros(1, bool)
+    for k in range(n):
+        observation = simulation.observe()
+        action, memory = policy.predict(observation, memory, start, deterministic=True)
+        start = going
+        actions = np.asarray(action, np.float64)
+        if actions.shape != shape:
+            raise InputError(
+                f"policy {policy.name}: an action must have shape {shape}, got {actions.shape}"
+            )
+        simulation.step(actions[None])
+        executed[k] = last.target[0]
+        value[k + 1] = state.value[0]
+        for column, latest in recorded:
+            column[k] = latest[0]
+        if last.done[0]:
             break
-    kept = {key: value[:k] for key, value in record.items()}
-    listed = setting.legs.n_listed
+    k += 1
+    kept = {key: column[:k] for key, column in record.items()}
+    legs, first = simulation.legs, setting.first
     return Trajectory(
         name=policy.name,
         seed=seed,
@@ -154,16 +161,16 @@ def rollout(
         weights=executed[:k],
         gross_return=kept["gross_return"],
         net_return=kept["net_return"],
-        asset_return=kept["asset_return"],
-        cash_return=kept["cash_return"],
-        costs={kind: kept[kind] for kind in setting.costs.kinds},
+        asset_return=legs.equal_weight[first : first + k] - 1.0,
+        cash_return=legs.cash[first : first + k] - 1.0,
+        costs={kind: kept[kind] for kind in kinds},
         turnover=kept["turnover"],
-        value=np.append(1.0, kept["value"]),
-        reward=reward[:k],
+        value=value[: k + 1],
+        reward=kept["reward"],
         periods_per_year=market.periods_per_year,
-        ruined=terminated,
-        n_listed=None if listed is None else listed[first : first + k],
-        held=env.simulation.state.weights[0].copy(),
+        ruined=bool(last.ruined[0]),
+        n_listed=None if legs.n_listed is None else legs.n_listed[first : first + k],
+        held=state.weights[0].copy(),
     )
 
 

@@ -155,7 +155,7 @@ class PortfolioEnv(gym.Env):
         self._frames.clear()
         if self.render_mode is not None:
             self._frames.append((1.0, self.simulation.state.weights[0].copy()))
-        return self._observe(), {**self._when(), "value": 1.0}
+        return self.simulation.observe(), {**self._when(), "value": 1.0}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One row of the market; see the class for all that it returns."""
@@ -189,16 +189,11 @@ class PortfolioEnv(gym.Env):
             info["forced"] = bool(last.forced[0])
         if self.render_mode is not None:
             self._frames.append((info["value"], weights))
-        return self._observe(), float(last.reward[0]), terminated, truncated, info
+        return self.simulation.observe(), float(last.reward[0]), terminated, truncated, info
 
     def _when(self) -> dict[str, Any]:
         row = int(self.simulation.panel_row(self.simulation.state.row)[0])
         return {"t": row, "date": self.setting.market.dates[row]}
-
-    def _observe(self) -> Any:
-        out = self.simulation.empty_observations()
-        self.simulation.write(out)
-        return {key: part[0] for key, part in out.items()} if isinstance(out, dict) else out[0]
 
     def render(self) -> Any:
         """`[height, width, 3]` uint8 picture of wealth and weights so far, if asked for."""

@@ -503,7 +503,9 @@ class Simulation:
         setting, state = self.setting, self.state
         highest = setting.space_highest
         out["t"][:, 0] = state.row
-        np.clip(state.weights, -highest, highest, out=out["weights"])
+        # Not np.clip, which takes five times as long for a single portfolio.
+        np.maximum(state.weights, -highest, out=out["weights"])
+        np.minimum(out["weights"], highest, out=out["weights"])
         if setting.mask is not None:
             np.take(setting.mask, state.row, axis=0, out=out["tradable"])
 
@@ -513,6 +515,12 @@ class Simulation:
             self.write_indexed(out)
         else:
             self.write_flat(out)
+
+    def observe(self) -> Any:
+        """A new observation of the only portfolio."""
+        out = self.empty_observations()
+        self.write(out)
+        return {key: part[0] for key, part in out.items()} if isinstance(out, dict) else out[0]
 
     def empty_observations(self) -> Observations:
         """Room for the observations of all portfolios."""
