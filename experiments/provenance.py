@@ -40,7 +40,7 @@ def provenance(
     """
     return {
         "command": command_line(),
-        "overrides": [_scrubbed(text) for text in overrides],
+        "overrides": [scrubbed(text) for text in overrides],
         "started": started.astimezone(UTC).isoformat(timespec="seconds"),
         "seeds": [int(seed) for seed in seeds],
         "data": {"name": data_name, "fingerprint": data_fingerprint},
@@ -113,10 +113,11 @@ def command_line(arguments: Sequence[str] | None = None) -> str:
     words = list(sys.orig_argv if arguments is None else arguments)
     if words:
         words[0] = Path(words[0]).name
-    return " ".join(shlex.quote(_scrubbed(word)) for word in words)
+    return " ".join(shlex.quote(scrubbed(word)) for word in words)
 
 
-def _scrubbed(word: str) -> str:
+def scrubbed(word: str) -> str:
+    """A word of a command, secrets replaced by `***`."""
     name, equals, _ = word.partition("=")
     if equals and SECRET.search(name):
         return f"{name}={HIDDEN}"
