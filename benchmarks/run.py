@@ -29,6 +29,7 @@ from benchmarks import (
     peers,
     processes,
     programs,
+    rollouts,
     scaling,
     torchtrade_peer,
 )
@@ -41,6 +42,7 @@ CONCERNS = {
     "learning": learning.measure,
     "peers": peers.measure,
     "processes": processes.measure,
+    "rollouts": rollouts.measure,
     "torchtrade": torchtrade_peer.measure,
     "programs": programs.measure,
     "recipe": programs.recipe,

@@ -20,6 +20,7 @@ from benchmarks import (
     peers,
     processes,
     programs,
+    rollouts,
     run,
     scaling,
     torchtrade_peer,
@@ -120,6 +121,12 @@ def test_a_peer_that_ends_is_an_error(tmp_path, monkeypatch):
 def test_processes():
     rows = finite(processes.measure(TINY))
     assert sum(row.target == 15e6 for row in rows.values()) == 2
+
+
+def test_rollouts():
+    rows = finite(rollouts.measure(TINY))
+    assert "rollout of equal_weight, 120 days" in rows
+    assert all(row.less and row.target is None for row in rows.values())
 
 
 def test_peers_or_how_to_get_them():
