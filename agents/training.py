@@ -82,12 +82,13 @@ class Trained:
 
     `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring
     policy since the point before) and `validation` (mean reward per step of
-    the deterministic policy over the validation window).
+    the deterministic policy over the validation window). `seconds` is for who measures it.
     """
 
     policy: SB3Policy
     curve: dict[str, list[float]]
     best_step: int
+    seconds: float = 0.0
 
 
 def train(

@@ -74,6 +74,14 @@ def _check_group(override: Override, loader: ConfigLoader) -> None:
             )
     if group == RECIPES and not (override.is_add() or override.is_delete()):
         raise InputError(f"{group} is added to the configuration: write +{group}={names[0]}")
+    if override.package is not None:
+        place, _, name = override.package.partition(".")
+        if not (group == place[:-1] == "agent" and name and override.is_add()):
+            raise InputError(
+                f"{group}@{override.package}: only agents stand beside each other: write "
+                "+agent@agents.NAME=OPTION"
+            )
+        return
     if group != RECIPES and override.is_add():
         raise InputError(f"{group} is part of the configuration: write {group}={names[0]}")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -24,16 +22,13 @@ from envs.features.panel import FeaturePanel
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
 from experiments.evaluation.evidence import evaluate
-from experiments.evaluation.holdout import Holdout
 from experiments.evaluation.known_answer import KnownAnswer, in_words
+from experiments.evaluation.plan import Plan
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
-from experiments.progress import Progress
 from experiments.results import begin_provenance, track_results, write_results
-from experiments.run_folder import open_run_folder, write_json, write_text
+from experiments.run_folder import open_run_folder, write_text
 from experiments.tracking import Tracker
-
-Curves = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +40,7 @@ class Prepared:
     """
 
     market: MarketData
-    plan: Holdout
+    plan: Plan
     panel: FeaturePanel
     splits: Splits
     scaler: Scaler
@@ -55,8 +50,8 @@ class Prepared:
 def run(cfg: DictConfig, run_dir: str | Path) -> float:
     """Runs one experiment into `run_dir` and returns its objective.
 
-    The objective is the agents' mean score on the *validation* window (mean reward per step), so
-    that a search over configurations never looks at the test window; without an agent it is 0.
+    The objective is the agents' mean score on the *validation* windows (mean reward per step), so
+    that a search over configurations never looks at a test window; without an agent it is 0.
 
     Raises:
         InputError: for anything that the user can correct.
@@ -68,34 +63,38 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     write_text(folder / "config.yaml", config_yaml)
 
     market = load_market(cfg)
-    seeds = agent_seeds(cfg) if cfg.agent is not None else []
+    agents = agent_keys(cfg)
+    seeds = agent_seeds(cfg) if agents else []
     facts = begin_provenance(folder, market, seeds)
-    prepared = prepare(cfg, market, build(cfg, "features.build"))
-    plan, splits, features = prepared.plan, prepared.splits, prepared.features
+    windows = prepare_windows(cfg, market, build(cfg, "features.build"))
+    plan, splits = windows[0].plan, [window.splits for window in windows]
 
     # Checks the configured env whether or not an agent is there to use it.
-    make_window(cfg, market, features, splits.test, episode_length=None)
+    for window in windows:
+        make_window(cfg, market, window.features, window.splits.test, episode_length=None)
 
-    trajectories = run_baselines(cfg, plan, market, splits)
-    agents: list[str] = []
-    curves: Curves = {}
+    trajectories = run_baselines(cfg, plan, market, tested(splits))
+    curves: dict[str, dict[str, list[float]]] = {}
+    told: tuple[str, ...] = ()
     objective = 0.0
-    known: dict[str, Any] | None = None
     tracker: Tracker = build(cfg, "tracking")(folder, OmegaConf.to_container(cfg, resolve=True))
     try:
-        if cfg.agent is not None:
-            name, runs, curves, objective, known = run_agent(cfg, prepared, folder, tracker)
-            agents, trajectories = [name], {name: runs, **trajectories}
-            write_json(folder / "agents" / name / "scaler.json", prepared.scaler.to_dict())
+        if agents:
+            # Torch is slow to import, and a run of baselines does without.
+            from experiments.learning import run_agents
+
+            learned = run_agents(cfg, windows, folder, tracker)
+            trajectories = {**learned.trajectories, **trajectories}
+            curves, objective = learned.curves, learned.objective
+            told = () if learned.known is None else (in_words(learned.known),)
         evidence = evaluate(
             trajectories,
             baselines=list(plan_baselines(plan)),
-            agents=agents,
+            agents=list(agents),
             seed=cfg.seed,
             n_bootstrap=plan.n_bootstrap,
             level=plan.level,
         )
-        told = () if known is None else (in_words(known),)
         write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts, told)
         track_results(tracker, folder, trajectories, evidence, curves)
     finally:
@@ -134,22 +133,37 @@ def load_market(cfg: DictConfig) -> MarketData:
     return build(cfg, "data")
 
 
-def prepare(
+def prepare_windows(
     cfg: DictConfig, market: MarketData, builder: Callable[[MarketData], FeaturePanel]
-) -> Prepared:
-    """Features, windows and the scaler of this configuration on these prices.
+) -> list[Prepared]:
+    """Features, windows and the scaler of each window, of this configuration on these prices.
 
     Args:
         builder: what the configuration names as `features.build`.
     """
-    plan: Holdout = build(cfg, "evaluation")
+    plan: Plan = build(cfg, "evaluation")
     panel = builder(market)
-    splits = plan.split(market, panel.warmup + cfg.env.window - 1)
-    scaler: Scaler = build(cfg, "features.scaler").fit(panel, *splits.train)
-    return Prepared(market, plan, panel, splits, scaler, scaler.transform(panel))
+    found = []
+    for splits in plan.windows(market, panel.warmup + cfg.env.window - 1):
+        scaler: Scaler = build(cfg, "features.scaler").fit(panel, *splits.train)
+        features = scaler.transform(panel)
+        found.append(Prepared(market, plan, panel, splits, scaler, features))
+    return found
 
 
-def plan_baselines(plan: Holdout) -> dict[str, dict[str, Any]]:
+def prepare(
+    cfg: DictConfig, market: MarketData, builder: Callable[[MarketData], FeaturePanel]
+) -> Prepared:
+    """The first of `prepare_windows`; the others differ only in their rows."""
+    return prepare_windows(cfg, market, builder)[0]
+
+
+def tested(windows: Sequence[Splits]) -> tuple[int, int]:
+    """The decision rows of all test windows together."""
+    return windows[0].test[0], windows[-1].test[1]
+
+
+def plan_baselines(plan: Plan) -> dict[str, dict[str, Any]]:
     """The baselines that are not switched off, with their settings."""
     return {name: dict(s) for name, s in plan.baselines.items() if s is not None}
 
@@ -206,16 +220,16 @@ def make_judged(cfg: DictConfig, prepared: Prepared, answer: KnownAnswer) -> Set
 
 
 def run_baselines(
-    cfg: DictConfig, plan: Holdout, market: MarketData, splits: Splits
+    cfg: DictConfig, plan: Plan, market: MarketData, rows: tuple[int, int]
 ) -> dict[str, list[Trajectory]]:
-    """One trajectory of each baseline, and of the index where the panel has one, on test."""
+    """One trajectory of each baseline, and of the index where the panel has one, on these rows."""
     trajectories = {}
     for name, settings in plan_baselines(plan).items():
         policy = make_baseline(name, market, **settings)
-        setting = baseline_window(cfg, market, policy, splits.test)
+        setting = baseline_window(cfg, market, policy, rows)
         trajectories[name] = [rollout(policy, PortfolioEnv.from_setting(setting))]
     if market.benchmark is not None:
-        trajectories["benchmark"] = [index_trajectory(market, *splits.test)]
+        trajectories["benchmark"] = [index_trajectory(market, *rows)]
     return trajectories
 
 
@@ -247,60 +261,24 @@ def training_window(cfg: DictConfig, prepared: Prepared, rows: tuple[int, int]) 
     return make_window(cfg, market, features, rows, episode_length=length, **changes)
 
 
-def run_agent(
-    cfg: DictConfig, prepared: Prepared, folder: Path, tracker: Tracker
-) -> tuple[str, list[Trajectory], Curves, float, dict[str, Any] | None]:
-    """Trains every seed on train, chooses on validation, and reads the test window once for each.
+def agent_keys(cfg: DictConfig) -> dict[str, str]:
+    """Name -> key in the configuration of every agent: `agent`, and those of `agents`.
 
-    Returns:
-        `(name, trajectories, learning curves, mean validation score of the chosen policies, scores
-        against the known answer if there is one)`.
+    Raises:
+        InputError: for a name that is taken twice, is a baseline's, or fits no folder.
     """
-    from agents.training import train
-
-    market, features, splits = prepared.market, prepared.features, prepared.splits
-    agent = build(cfg, "agent")
-    training = training_window(cfg, prepared, splits.train)
-    validation, test = (
-        make_window(cfg, market, features, rows, episode_length=None)
-        for rows in (splits.validation, splits.test)
-    )
-    seeds = agent_seeds(cfg)
-    trajectories, curves, scores = [], {}, []
-    policies: dict[str, Policy] = {}
-    seconds: dict[str, float] = {}
-    known: dict[str, Any] | None = None
-    judged: Setting | None = None
-    if cfg.known_answer is not None:
-        # What cannot be judged is refused before anything is trained.
-        answer: KnownAnswer = build(cfg, "known_answer")
-        judged = make_judged(cfg, prepared, answer)
-        answer.policy(judged, build(cfg, "cost"))
-    label = f"{agent.name}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-    with Progress(agent.trained_steps * len(seeds), label) as progress:
-        for seed in seeds:
-            began = time.perf_counter()
-            trained = train(
-                agent,
-                training,
-                validation,
-                seed=seed,
-                folder=folder / "agents" / agent.name / f"seed_{seed}",
-                log=seed_log(tracker, seed),
-                advance=progress.advance,
-                resumed=partial(tracker.rewind, seed),
+    keys = {} if cfg.agent is None else {build(cfg, "agent").name: "agent"}
+    for name, settings in (cfg.agents or {}).items():
+        if settings is None:
+            continue
+        taken = [*keys, *cfg.evaluation.baselines, "benchmark"]
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in taken:
+            raise InputError(
+                f"agents.{name}: choose a name of small letters, digits and _ that is not taken "
+                f"by another strategy ({', '.join(taken)})"
             )
-            env = PortfolioEnv.from_setting(test)
-            trajectories.append(rollout(trained.policy, env, seed=seed))
-            curves[f"{agent.name}/{seed}"] = trained.curve
-            scores.append(max(trained.curve["validation"]))
-            policies[str(seed)] = trained.policy
-            seconds[str(seed)] = time.perf_counter() - began
-    if judged is not None:
-        facts = {"agent": agent.name, "steps": agent.trained_steps, "seconds": seconds}
-        known = {**facts, **answer.judge(judged, build(cfg, "cost"), policies)}
-        write_json(folder / "known_answer.json", known)
-    return agent.name, trajectories, curves, float(np.mean(scores)), known
+        keys[name] = f"agents.{name}"
+    return keys
 
 
 def agent_seeds(cfg: DictConfig) -> list[int]:
@@ -313,8 +291,3 @@ def agent_seeds(cfg: DictConfig) -> list[int]:
     if seeds[-1] >= 2**32:
         raise InputError(f"seed={cfg.seed} is too large: agents' seeds must be below 2**32")
     return seeds
-
-
-def seed_log(tracker: Tracker, seed: int) -> Callable[[int, dict[str, float]], None]:
-    """A log of one seed."""
-    return lambda step, values: tracker.log(step, values, seed)

@@ -56,7 +56,7 @@ def write_results(
     cfg: DictConfig,
     folder: Path,
     market: MarketData,
-    splits: Splits,
+    windows: Sequence[Splits],
     trajectories: dict[str, list[Trajectory]],
     evidence: Evidence,
     curves: Mapping[str, Mapping[str, list[float]]],
@@ -79,10 +79,22 @@ def write_results(
         provenance=told(cfg, market, facts),
         config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
         learning_curves=curves,
-        splits={key: window_days(market, getattr(splits, key)) for key in WINDOWS},
+        splits=days_of_windows(market, windows),
         notes=market.notes,
         first=first,
     )
+
+
+def days_of_windows(
+    market: MarketData, windows: Sequence[Splits]
+) -> dict[str, tuple[str, str, int]]:
+    """`window_days` of train, validation and test, numbered where there are several of each."""
+    names = [""] if len(windows) == 1 else [f" {k + 1}" for k in range(len(windows))]
+    return {
+        f"{key}{name}": window_days(market, getattr(splits, key))
+        for name, splits in zip(names, windows, strict=True)
+        for key in WINDOWS
+    }
 
 
 def window_days(market: MarketData, rows: tuple[int, int]) -> tuple[str, str, int]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
-from experiments.evaluation import bootstrap
+from experiments.evaluation.plan import Plan
 from experiments.evaluation.splits import Splits, split_rows, split_shares
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holdout:
+class Holdout(Plan):
     """Train, validation and test windows in this order; the test window is read once.
 
     Attributes:
         train, validation, test: `(first, last)` days, or None for all three: by shares of the rows.
         train_share, validation_share: the rest is test.
-        purge: rows left out between windows.
-        baselines: name -> settings of its constructor; None instead of settings leaves it out.
-        n_bootstrap, level: replications and level of the intervals.
-
-    Raises:
-        InputError: without a baseline, or for a number of replications that no run could compute.
     """
 
     train: Sequence[str | None] | None = None
@@ -32,23 +26,10 @@ class Holdout:
     test: Sequence[str | None] | None = None
     train_share: float = 0.6
     validation_share: float = 0.2
-    purge: int = 21
-    baselines: Mapping[str, Mapping[str, Any] | None] = field(
-        default_factory=lambda: {"equal_weight": {}}
-    )
-    n_bootstrap: int = 1000
-    level: float = 0.95
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.baselines, Mapping) or not any(
-            settings is not None for settings in self.baselines.values()
-        ):
-            raise InputError(
-                "evaluation.baselines must keep at least one baseline to compare with; "
-                "leave single ones out with evaluation.baselines.NAME=null"
-            )
-        # Before hours of training, not after them.
-        bootstrap.check_replications(self.n_bootstrap)
+    def windows(self, market: MarketData, warmup: int) -> list[Splits]:
+        """The one split, as a list."""
+        return [self.split(market, warmup)]
 
     def split(self, market: MarketData, warmup: int) -> Splits:
         """The windows as ranges of decision rows; see `split_rows` and `split_shares`.
