@@ -1,0 +1,257 @@
+"""What a run writes into the trial ledger, and what it reads there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from agents.rollout import Trajectory
+from envs.data.market_data import MarketData
+from envs.errors import InputError
+from experiments import ledger
+from experiments.cli import complain
+from experiments.evaluation import metrics
+from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.skill import Trials
+from experiments.evaluation.splits import WINDOWS, Splits, date_text
+from experiments.hash_chain import canonical
+from experiments.ledger import Window
+from experiments.provenance import command_line, git_state, scrubbed
+from experiments.run_folder import write_json
+
+NOTE = "trial.json"
+# What a result does not depend on: an experiment keeps its hash whatever these are.
+ASIDE = ("name", "resume", "ledger", "tracking", "hydra")
+ASIDE_ANYWHERE = ("env_threads", "torch_threads", "device", "workers", "n_bootstrap", "level")
+NO_LEDGER = (
+    "No ledger of trials is kept (ledger=null): how often this test window was read before is not "
+    "known, and the deflated Sharpe ratio counts this run alone."
+)
+
+
+@dataclass
+class Entry:
+    """The lines of one run.
+
+    Attributes:
+        path: of the ledger; None: nothing is written.
+        run: name of the run in the ledger.
+        agents: name -> hash of what concerns that agent alone.
+        words: who has read the test windows, this run included.
+    """
+
+    path: Path | None
+    run: str = ""
+    agents: dict[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+    windows: list[Window] = field(default_factory=list)
+    words: str = NO_LEDGER
+    evidence: Evidence | None = None
+
+    def reads(self, market: MarketData, windows: Sequence[Splits]) -> None:
+        """Says which data and windows the run is about to look at.
+
+        Raises:
+            InputError: if the ledger is broken.
+        """
+        if self.path is None:
+            return
+        told = [{key: _days(market, getattr(w, key)) for key in WINDOWS} for w in windows]
+        self.fingerprint, self.windows = market.fingerprint, [w["test"] for w in told]
+        data = {"name": market.name, "fingerprint": market.fingerprint}
+        with ledger.opened(self.path) as chain:
+            ledger.add(chain, "read", run=self.run, data=data, windows=told)
+            n, different = ledger.readings(chain.lines, self.fingerprint, self.windows)
+        self.words = (
+            f"This test window has now been read by {n} run{'s' if n > 1 else ''} with {different} "
+            f"different configuration{'s' if different > 1 else ''}."
+        )
+
+    def trials(self, trajectories: Mapping[str, Sequence[Trajectory]]) -> Trials | None:
+        """How many trials there are, those of this run included; None without a ledger.
+
+        In a run without agents every strategy is a trial of the run, since the reader of its table
+        will look at the best of them.
+
+        Args:
+            trajectories: of the run's strategies, its agents among them.
+
+        Raises:
+            InputError: if the ledger is broken.
+        """
+        if self.path is None:
+            return None
+        tried = self.agents or {name: name for name in trajectories}
+        own = {key: annual_sharpe(trajectories[name]) for name, key in tried.items()}
+        with ledger.opened(self.path) as chain:
+            return ledger.trials(chain.lines, self.fingerprint, self.windows, own)
+
+    def found(self, evidence: Evidence) -> None:
+        """Keeps what the line of the end will say."""
+        self.evidence = evidence
+
+    def end(self, outcome: str, reason: str = "") -> None:
+        """Writes the line of the end."""
+        if self.path is None:
+            return
+        strategies, periods = {}, 1.0
+        if self.evidence is not None:
+            periods = self.evidence.window["periods_per_year"]
+            for name, one in self.evidence.strategies.items():
+                figures = one.skill and {
+                    key: getattr(one.skill, key) for key in ("sharpe", "n", "skewness", "kurtosis")
+                }
+                strategies[name] = {"role": one.role, "sharpe": None, **(figures or {})}
+        with ledger.opened(self.path) as chain:
+            ledger.add(
+                chain,
+                "ended",
+                run=self.run,
+                outcome=outcome,
+                reason=reason,
+                strategies=strategies,
+                periods_per_year=periods,
+            )
+
+
+@contextmanager
+def trial(cfg: DictConfig, folder: Path) -> Iterator[Entry]:
+    """Writes a line before anything is computed and another one when the block is left.
+
+    A run that goes on in the folder of one that did not end is the same trial. With `ledger=null`
+    nothing is written.
+
+    Raises:
+        InputError: if the ledger is broken or cannot be written; nothing was computed then.
+    """
+    if not OmegaConf.select(cfg, "ledger"):
+        yield Entry(None)
+        return
+    entry = _begin(cfg, folder)
+    try:
+        yield entry
+    except BaseException as error:
+        outcome = "refused" if isinstance(error, InputError) else "failed"
+        if isinstance(error, KeyboardInterrupt):
+            outcome = "interrupted"
+        entry.evidence = None
+        try:
+            entry.end(outcome, _reason(error))
+        except InputError as second:  # the first one is what the user must see last
+            complain(str(second))
+        raise
+    entry.end("finished")
+
+
+def _begin(cfg: DictConfig, folder: Path) -> Entry:
+    path, config, agents = Path(cfg.ledger).absolute(), config_hash(cfg), agent_hashes(cfg)
+    before = _earlier(folder, config)
+    if before is not None and Path(before["ledger"]).exists():
+        path = Path(before["ledger"])
+    with ledger.opened(path) as chain:
+        known = ledger.runs(chain.lines)
+        if before is not None and before["run"] in known:
+            ledger.add(chain, "resumed", run=before["run"], command=command_line())
+            return Entry(path, before["run"], agents)
+        run = secrets.token_hex(8)
+        # Before the line: a kill between the two leaves a note of a run that is not known.
+        write_json(folder / NOTE, {"run": run, "ledger": path, "config": config})
+        git = git_state()
+        ledger.add(
+            chain,
+            "begun",
+            run=run,
+            name=cfg.name,
+            config=config,
+            agents=agents,
+            seed=cfg.seed,
+            n_seeds=cfg.n_seeds,
+            command=command_line(),
+            overrides=_overrides(),
+            commit=git["commit"],
+            dirty=git["dirty"],
+        )
+    return Entry(path, run, agents)
+
+
+def _earlier(folder: Path, config: str) -> dict[str, Any] | None:
+    """The note of the run that was begun in this folder and did not finish."""
+    if (folder / "report.html").exists():
+        return None
+    try:
+        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        return note if note["config"] == config and note["run"] and note["ledger"] else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _overrides() -> list[str]:
+    from hydra.core.hydra_config import HydraConfig
+
+    texts = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return [scrubbed(text) for text in texts]
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    kind = "" if isinstance(error, InputError) else type(error).__name__
+    text = ": ".join(part for part in (kind, lines[0] if lines else "") if part)
+    return " ".join(scrubbed(word) for word in text.split(" "))[:300]
+
+
+# ---------------------------------------------------------------------- hashes and figures
+def config_hash(cfg: DictConfig) -> str:
+    """SHA-256 of what a result depends on: not of names, folders, trackers, threads or devices."""
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(tree, dict)
+    return _hash({key: value for key, value in tree.items() if key not in ASIDE})
+
+
+def agent_hashes(cfg: DictConfig) -> dict[str, str]:
+    """Name of each agent -> hash of the configuration without the other agents and the baselines.
+
+    The same agent is the same trial whoever else was there.
+    """
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(tree, dict)
+    tree["evaluation"].pop("baselines", None)
+    tree.pop("known_answer", None)
+    agents = {name: one for name, one in (tree.pop("agents", None) or {}).items() if one}
+    alone = tree.pop("agent", None)
+    if alone:
+        agents[alone["_target_"].rpartition(".")[2].lower()] = alone
+    shared = {key: value for key, value in tree.items() if key not in ASIDE}
+    return {name: _hash({**shared, "agent": one}) for name, one in agents.items()}
+
+
+def _hash(tree: Any) -> str:
+    return hashlib.sha256(canonical(_bare(tree)).encode()).hexdigest()
+
+
+def _bare(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {str(k): _bare(v) for k, v in tree.items() if k not in ASIDE_ANYWHERE}
+    if isinstance(tree, list):
+        return [_bare(item) for item in tree]
+    # NaN and infinity have no JSON form, and may stand in settings that are refused later.
+    return repr(tree) if isinstance(tree, float) and not np.isfinite(tree) else tree
+
+
+def annual_sharpe(runs: Sequence[Trajectory]) -> float | None:
+    """Mean over seeds of the annualised Sharpe ratio; None where it is not defined."""
+    values = [metrics.sharpe(t.net_return, t.periods_per_year, t.cash_return) for t in runs]
+    mean = float(np.mean(values))
+    return mean if np.isfinite(mean) else None
+
+
+def _days(market: MarketData, rows: tuple[int, int]) -> Window:
+    return date_text(market.dates, rows[0]), date_text(market.dates, rows[1])
