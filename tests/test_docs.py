@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envs.data import file
-from experiments import audit, compare, known_answers, reachability, reproduce, show
+from experiments import audit, compare, known_answers, ledger, reachability, reproduce, show
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
 from tests.trajectories import simulate
@@ -87,7 +87,7 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
     elif module == "experiments.audit":
         audit.compose(audit.command_line().parse_intermixed_args(arguments).overrides)
     else:
-        program = {p.__name__: p for p in (compare, reproduce, show)}[module]
+        program = {p.__name__: p for p in (compare, ledger, reproduce, show)}[module]
         # argparse would raise SystemExit; here only the folder is missing.
         assert program.main(arguments) == 2
         assert "no such f" in capsys.readouterr().err
