@@ -14,7 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.rollout import Trajectory
 from envs.data.market_data import MarketData
+from experiments.evaluation.attribution import attribute
 from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.regimes import breakdown
+from experiments.evaluation.robustness import study
 from experiments.evaluation.splits import WINDOWS, Splits, date_text
 from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.provenance import provenance
@@ -63,11 +66,14 @@ def write_results(
     facts: dict[str, Any],
     first: Sequence[str] = (),
 ) -> None:
-    """Writes `trajectories.h5`, `metrics.json`, `provenance.json` and `report.html`."""
+    """Writes `trajectories.h5`, `metrics.json`, `analysis.json`, `provenance.json` and
+    `report.html`."""
     from experiments.reports.report import write_report
 
     save_trajectories(folder / "trajectories.h5", trajectories)
     write_json(folder / "metrics.json", evidence.as_dict())
+    analysis = analyse(cfg, market, trajectories, evidence.of_role("agent"))
+    write_json(folder / "analysis.json", analysis)
     began = datetime.fromisoformat(facts["started"])
     facts = {**facts, "seconds": round((datetime.now(UTC) - began).total_seconds(), 1)}
     write_json(folder / "provenance.json", facts)
@@ -82,7 +88,25 @@ def write_results(
         splits=days_of_windows(market, windows),
         notes=market.notes,
         first=first,
+        analysis=analysis,
     )
+
+
+def analyse(
+    cfg: DictConfig,
+    market: MarketData,
+    trajectories: Mapping[str, Sequence[Trajectory]],
+    agents: Sequence[str],
+) -> dict[str, Any]:
+    """What `analysis.json` holds: the result at other costs, by asset and cost, and by regime."""
+    execution = cfg.env.execution
+    cost = instantiate(cfg.cost, _convert_="all")
+    return {
+        "format": 1,
+        "robustness": study(market, trajectories, cost=cost, execution=execution, agents=agents),
+        "attribution": attribute(market, trajectories, execution=execution),
+        "regimes": breakdown(market, trajectories),
+    }
 
 
 def days_of_windows(

@@ -28,7 +28,7 @@ from agents.rollout import Trajectory
 from envs.data.market_data import MarketData
 from envs.market.legs import Legs, make_legs
 from experiments.evaluation.metrics import Float
-from experiments.evaluation.robustness import rows_of
+from experiments.evaluation.robustness import is_portfolio, rows_of
 
 # Log points in total below which what is left over is rounding.
 ROUNDING = 1e-9
@@ -122,7 +122,7 @@ def attribute(
     legs = make_legs(market, execution)
     found: dict[str, Any] = {}
     for name, runs in trajectories.items():
-        if runs[0].symbols != market.symbols:
+        if not is_portfolio(runs[0], market):
             continue
         each = [(parts(t, market, legs), len(t.dates) / t.periods_per_year) for t in runs]
         why = next((p["reason"] for p, _ in each if "reason" in p), None)

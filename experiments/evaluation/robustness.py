@@ -74,6 +74,11 @@ def rows_of(market: MarketData, t: Trajectory) -> tuple[int, int]:
     return first, stop
 
 
+def is_portfolio(t: Trajectory, market: MarketData) -> bool:
+    """Whether these are weights of the market's assets: those of an index are not known."""
+    return t.symbols == market.symbols and bool(abs(t.weights[0].sum() - 1.0) < 1e-6)
+
+
 @dataclass(frozen=True, eq=False)
 class Replay:
     """Trajectories of one market that are held again side by side.
@@ -215,7 +220,7 @@ def study(
         ...}]`; `impact: {"sizes", "by", "strategies": name -> [growth a year, mean over seeds]}` or
         `{"reason"}`. Growth a year is CAGR; None where it is not known.
     """
-    usable = {n: list(r) for n, r in trajectories.items() if r[0].symbols == market.symbols}
+    usable = {n: list(r) for n, r in trajectories.items() if is_portfolio(r[0], market)}
     runs = [t for each in usable.values() for t in each]
     out: dict[str, Any] = {
         "factors": list(FACTORS),

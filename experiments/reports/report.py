@@ -35,6 +35,7 @@ def write_report(
     splits: Mapping[str, Sequence[Any]] | None = None,
     notes: Sequence[str] = (),
     first: Sequence[str] = (),
+    analysis: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the report: no script, no link to elsewhere; equal input gives equal bytes.
 
@@ -51,6 +52,7 @@ def write_report(
         splits: window -> dates `(first decision, last return)`, or these and the steps.
         notes: limits of the data in plain words.
         first: sentences that stand before all others.
+        analysis: what `analysis.json` holds (`experiments.results.analyse`).
 
     Returns:
         The path written.
