@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from arch.bootstrap import MCS, SPA, StationaryBootstrap, StepM
 
 from envs.errors import InputError
+from experiments.evaluation.evidence import Evidence, evaluate
 from experiments.evaluation.multiple import TESTS, across, bootstrap_variance, superior
 from tests import reference_multiple
+from tests.trajectories import example_run, simulate
 
 
 def series(k: int, n: int, seed: int = 0, own: float = 0.004) -> dict[str, np.ndarray]:
@@ -132,6 +135,24 @@ def test_equal_seeds_give_equal_bits_and_json() -> None:
     assert found == across(strategies, "s0", seed=4) != across(strategies, "s0", seed=5)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert list(found["pbo"]["chosen"]) == list(strategies)
+
+
+# ----------------------------------------------------------------------- in the evidence
+def test_evidence_tests_its_competitors_against_the_first_baseline(tmp_path: Path) -> None:
+    runs = example_run(n=200, seeds=(0, 1))
+    runs["momentum"] = [simulate("momentum", n=200, n_assets=4, ruin_at=50)]
+    runs["best_stock"] = [simulate("best_stock", n=200, n_assets=4)]
+    baselines = ["equal_weight", "buy_and_hold", "momentum", "risk_parity", "best_stock"]
+    made = evaluate(
+        runs, baselines=baselines, agents=["ppo"], n_bootstrap=100, hindsight=["best_stock"]
+    )
+    assert list(made.tests) == list(TESTS)
+    assert made.tests["spa"]["benchmark"] == "equal_weight"
+    assert made.tests["spa"]["compared"] == ["ppo", "buy_and_hold", "risk_parity"]
+    assert "ruined" in made.tests["mcs"]["left_out"]["momentum"]
+    assert "ppo" in made.tests["pbo"]["chosen"] and "best_stock" not in made.tests["pbo"]["chosen"]
+    made.write(tmp_path / "metrics.json")
+    assert Evidence.read(tmp_path / "metrics.json").tests == made.tests
 
 
 # ---------------------------------------------------------------- what cannot be compared

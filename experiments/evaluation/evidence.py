@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
-from experiments.evaluation import bootstrap
+from experiments.evaluation import bootstrap, multiple
 from experiments.evaluation.alpha import Alpha
 from experiments.evaluation.metrics import BY_NAME, METRICS, Float, Steps
 from experiments.evaluation.skill import Skill, Trials
@@ -22,6 +22,7 @@ FORMAT = 2
 BENCHMARK = "benchmark"
 # What an agent is compared by: the two ways to say growth, and growth for the risk taken.
 COMPARED = ("cagr", "mean_log_return", "sharpe")
+MOST_DRAWS = 10_000
 NO_INTERVAL_RUIN = "a ruined run has no interval: resampling repeats or forgets the ruin"
 NO_INTERVAL_UNDEFINED = "undefined in some resampled histories"
 
@@ -292,7 +293,32 @@ def evaluate(
         "seed": seed,
     }
     counted = asdict(trials or Trials())
-    return Evidence(window, settings, strategies, differences, notes, counted)
+    tests = _tests(steps, strategies, seed, n_bootstrap, level)
+    return Evidence(window, settings, strategies, differences, notes, counted, tests)
+
+
+def _tests(
+    steps: Mapping[str, Steps],
+    strategies: Mapping[str, StrategyEvidence],
+    seed: int,
+    n_bootstrap: int,
+    level: float,
+) -> dict[str, Any]:
+    """Tests of the whole set, against the first baseline; bounds and the index are not in it."""
+    chosen = {n: s for n, s in strategies.items() if s.role != BENCHMARK and not s.hindsight}
+    others = [name for name, s in chosen.items() if s.role == "baseline"]
+    if not others:
+        return {key: {"reason": "needs a baseline to compare with"} for key in multiple.TESTS}
+    return multiple.across(
+        {name: steps[name].net_return for name in chosen},
+        others[0],
+        cash=steps[others[0]].cash_return[0],
+        seed=seed,
+        # A p-value needs no more, and they are drawn one by one.
+        replications=min(n_bootstrap, MOST_DRAWS),
+        level=level,
+        ruined=[name for name, s in chosen.items() if any(s.ruined)],
+    )
 
 
 def compared_pairs(agents: Sequence[str], baselines: Sequence[str]) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ overfitting, and is the one call that a table of strategies or a whole sweep nee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ TESTS = ("pbo", "spa", "stepm", "mcs")
 # Below this a resampled mean has no distribution to speak of.
 FEWEST_STEPS = 30
 UNDEFINED = "a return is missing or infinite"
-RUINED = "ruined: its growth is undefined"
+RUINED = "ruined: resampling repeats or forgets the ruin"
 
 
 def across(
@@ -43,6 +43,7 @@ def across(
     replications: int = 1000,
     level: float = 0.95,
     mean_block: int | None = None,
+    ruined: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """All tests over a set of strategies: `Evidence.tests` of a run, or the jobs of a sweep.
 
@@ -56,7 +57,7 @@ def across(
             baseline that all jobs have in common, beside one entry a job.
         cash: return of cash per period, `[n]` or a number: what the Sharpe ratio is in excess of.
         seed: of the bootstrap; equal seeds give equal bits.
-        replications, level, mean_block: as in `superior`.
+        replications, level, mean_block, ruined: as in `superior`.
 
     Returns:
         `pbo` (as `overfitting.pbo`, `chosen` by name), `spa`, `stepm` and `mcs` (as `superior`),
@@ -66,7 +67,7 @@ def across(
         InputError: an unknown benchmark, series of different lengths, replications or a level
             outside their range.
     """
-    usable, left_out = _usable(series)
+    usable, left_out = _usable(series, ruined)
     _check(series, benchmark, replications, level)
     excess = {name: returns - np.asarray(cash) for name, returns in usable.items()}
     flat = [name for name, x in excess.items() if x.std() <= RESOLUTION]
@@ -84,6 +85,7 @@ def across(
         replications=replications,
         level=level,
         mean_block=mean_block,
+        ruined=ruined,
     )
     return {"pbo": overfit, **tests}
 
@@ -96,6 +98,7 @@ def superior(
     replications: int = 1000,
     level: float = 0.95,
     mean_block: int | None = None,
+    ruined: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """SPA, StepM and the model confidence set of strategies on the same dates.
 
@@ -109,6 +112,8 @@ def superior(
         replications: resampled histories.
         level: 1 less the probability of a false claim, for StepM; in (0, 1).
         mean_block: of the stationary bootstrap; None: by Politis and White from the differences.
+        ruined: names that were ruined and are left out, beside those with a return of -1 or less:
+            resampling would repeat or forget the ruin.
 
     Returns:
         - `spa`: `p_consistent` (the one to quote), `p_lower`, `p_upper` (bounds: weak strategies
@@ -124,7 +129,7 @@ def superior(
     Raises:
         InputError: as `across`.
     """
-    usable, left_out = _usable(returns)
+    usable, left_out = _usable(returns, ruined)
     _check(returns, benchmark, replications, level)
     growth = {name: np.log1p(r) for name, r in usable.items()}
     steps = next((len(x) for x in growth.values()), 0)
@@ -140,7 +145,9 @@ def superior(
     return {"spa": spa, "stepm": stepm, "mcs": _confidence_set(growth, left_out, facts, seed)}
 
 
-def _usable(series: Mapping[str, Float]) -> tuple[dict[str, Float], dict[str, str]]:
+def _usable(
+    series: Mapping[str, Float], ruined: Collection[str]
+) -> tuple[dict[str, Float], dict[str, str]]:
     """One series a strategy, and why some have none."""
     usable: dict[str, Float] = {}
     left_out: dict[str, str] = {}
@@ -148,7 +155,7 @@ def _usable(series: Mapping[str, Float]) -> tuple[dict[str, Float], dict[str, st
         seeds = np.atleast_2d(np.asarray(returns, dtype=np.float64))
         if not np.isfinite(seeds).all():
             left_out[name] = UNDEFINED
-        elif (seeds <= -1.0).any():
+        elif name in ruined or (seeds <= -1.0).any():
             left_out[name] = RUINED
         else:
             usable[name] = seeds.mean(axis=0)
