@@ -10,6 +10,10 @@ import pytest
 import yaml
 
 from experiments import compare
+from experiments.comparing.comparison import compare_runs
+from experiments.comparing.folders import NEEDED, expand
+from experiments.comparing.rows import read_rows
+from experiments.comparing.tables import table_cells
 from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.trajectory_store import save_trajectories
 from tests.trajectories import example_run, simulate
@@ -40,7 +44,7 @@ def test_one_row_an_agent_with_what_differs(
     assert [line["run"] for line in lines] == ["a", "b"]
     assert [line["cost.commission_bps"] for line in lines] == ["5.0", "10.0"]
     assert "env.window" not in lines[0]
-    rows = compare.read_rows(runs)
+    rows = compare_runs(runs, aggregate=False).rows
     expected = rows[1].evidence.strategies["ppo"].metrics["sharpe"]
     assert float(lines[1]["sharpe"]) == expected.value
     assert float(lines[1]["sharpe_low"]) == expected.low
@@ -61,17 +65,19 @@ def test_a_multirun_folder_stands_for_its_jobs_in_order(tmp_path: Path) -> None:
     (tmp_path / "multi" / "0" / ".hydra").mkdir()
     (tmp_path / "multi" / "0" / ".hydra" / "config.yaml").write_text("seed: 0\n")
     (tmp_path / "multi" / "multirun.yaml").write_text("x: 1\n")
-    jobs, notes = compare.expand([tmp_path / "multi", tmp_path / "multi" / "2"])
+    jobs, notes = expand([tmp_path / "multi", tmp_path / "multi" / "2"])
     assert notes == []
     assert [job.name for job in jobs] == ["0", "2", "10"]
-    assert [row.special for row in compare.read_rows(jobs)] == ["seed 0", "seed 2", "seed 10"]
+    assert [row.special for row in read_rows(jobs)] == ["seed 0", "seed 2", "seed 10"]
 
 
 def test_a_run_without_an_agent_shows_its_equal_weight(tmp_path: Path) -> None:
-    rows = compare.read_rows([make_run(tmp_path / "a"), make_run(tmp_path / "b", agent=False)])
+    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", agent=False)]
+    comparison = compare_runs(runs)
+    rows = comparison.rows
     assert [row.strategy for row in rows] == ["ppo", "equal_weight"]
     assert rows[1].less_reference is None
-    compare.write_comparison(rows, [], tmp_path)
+    compare.write_comparison(comparison, tmp_path)
     assert (tmp_path / "compare.html").stat().st_size > 10_000
 
 
@@ -89,7 +95,7 @@ def test_unfinished_jobs_of_a_multirun_are_left_out_and_named(
     assert words in " ".join(capsys.readouterr().out.split())
     assert words in (tmp_path / "out" / "compare.html").read_text()
     lines = list(csv.DictReader((tmp_path / "out" / "compare.csv").open()))
-    assert [line["run"] for line in lines] == ["0", "2"]
+    assert [line["run"] for line in lines] == ["0, 2"]
     for named in ([str(multi / "1")], [str(multi), str(multi / "1")]):
         assert compare.main([*named, "--out", str(tmp_path / "out")]) == 2
         assert "metrics.json missing, so the run did not finish" in capsys.readouterr().err
@@ -100,7 +106,7 @@ def test_unfinished_jobs_of_a_multirun_are_left_out_and_named(
 
 
 def test_where_much_differs_the_most_telling_settings_come_first(tmp_path: Path) -> None:
-    rows = compare.read_rows([make_run(tmp_path / "a"), make_run(tmp_path / "b")])
+    rows = read_rows([make_run(tmp_path / "a"), make_run(tmp_path / "b")])
     config = {
         "features.names": ["x"],
         "agent.gamma": 0.9,
@@ -116,7 +122,7 @@ def test_where_much_differs_the_most_telling_settings_come_first(tmp_path: Path)
 
 
 def test_growth_less_equal_weight_is_in_points(tmp_path: Path) -> None:
-    heads, cells = compare.table_cells(compare.read_rows([make_run(tmp_path / "a")]))
+    heads, cells = table_cells(compare_runs([make_run(tmp_path / "a")]))
     cell = cells[0][heads.index("CAGR less equal weight, points")]
     assert cell[0] in "+−" and "%" not in cell and "[" in cell
 
@@ -126,7 +132,7 @@ def test_different_windows_are_said(tmp_path: Path) -> None:
     run = {"equal_weight": [simulate("equal_weight", n=90)]}
     evaluate(run, agents=[], baselines=["equal_weight"], n_bootstrap=5).write(two / "metrics.json")
     save_trajectories(two / "trajectories.h5", run)
-    assert any("test windows differ" in w for w in compare.warnings(compare.read_rows([one, two])))
+    assert any("test windows differ" in w for w in compare_runs([one, two]).notes)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +155,7 @@ def test_a_folder_that_cannot_be_used_is_named(
         folder.mkdir()
     elif damage != "no folder":
         make_run(folder)
-    if damage in compare.NEEDED:
+    if damage in NEEDED:
         (folder / damage).unlink()
     elif damage == "format":
         (folder / "metrics.json").write_text('{"format": 0}')

@@ -1,74 +1,191 @@
-"""The page of `experiments.compare`: a table, intervals by run, and wealth."""
+"""The page of `experiments.compare`: sentences, a table, figures, and pairs of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from experiments.reports import style
-from experiments.reports.axes import date_axis, log_axis, plot_seeds, set_margins
-from experiments.reports.figures import drawn_wealth
+from experiments.comparing.comparison import Comparison
+from experiments.comparing.tables import p_text
+from experiments.comparing.words import sentences
+from experiments.evaluation.metrics import BY_NAME
+from experiments.reports.comparison_figures import intervals, line, row_names, standings, wealth
+from experiments.reports.parallel import axes_of, parallel
 from experiments.reports.report import page_html
+from experiments.reports.style import figure_html
 from experiments.reports.tables import scroll_box
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from experiments.compare import Row
-
-PALETTE = (*style.AGENTS.values(), *style.MORE_AGENTS)
-DASHES = ("-", "--", ":")
+MOST_PAIRED = 40
+CSS = "td.differs { text-align: left; white-space: normal; min-width: 130px; }\n"
 
 
-def comparison_page(
-    rows: Sequence[Row], table: tuple[list[str], list[list[str]]], warnings: Sequence[str]
-) -> str:
+def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[str]]]) -> str:
     """The whole page as HTML; equal input gives equal bytes."""
     heads, cells = table
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     body = "".join(
         f'<tr><th scope="row">{_swatch(i)}{i + 1} {escape(line[0])}</th>'
-        + "".join(f"<td>{_cell(c)}</td>" for c in line[1:])
+        + f'<td class="differs">{escape(line[1])}</td>'
+        + "".join(f"<td>{_cell(c)}</td>" for c in line[2:])
         + "</tr>"
         for i, line in enumerate(cells)
     )
     grid = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    notes = "".join(f"<li>{escape(w)}</li>" for w in warnings)
-    count = len(rows)
-    figures = [
-        style.figure_html(
-            "intervals",
-            partial(intervals, rows),
-            (64 + 30 * count, 3 * (56 + 26 * count)),
-            "Growth, Sharpe ratio and growth less equal weight of every row, with intervals; the "
-            "table holds the numbers.",
-            "Dot: the figure on the days as they came. Bar: its bootstrap interval.",
-        ),
-        style.figure_html(
-            "wealth",
-            partial(wealth, rows),
-            (440, 380),
-            "Wealth of every row over its test window, on a logarithmic axis.",
-            "Thin lines are the seeds, bold lines their geometric mean; colours as in the table.",
-        ),
-    ]
+    notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
+    lead = "".join(f"<p>{_text(s)}</p>" for s in sentences(comparison))
+    count = len(comparison.rows)
     parts = [
-        f"<header><h1>{count} results side by side</h1></header>",
-        f'{scroll_box(grid, "Results by run")}<ul class="note">{notes}</ul>',
-        *figures,
-        _configs(rows),
+        f'<header><h1>{count} results side by side</h1><div class="lead">{lead}</div></header>',
+        f'{scroll_box(grid, "Results by run")}<p class="note">{_small_print(comparison)}</p>',
+        f'<ul class="note">{notes}</ul>',
+        _intervals(comparison),
+        _standings(comparison),
+        _pairs(comparison),
+        _parallel(comparison),
+        _wealth(comparison),
+        _configs(comparison),
     ]
     css = files("experiments.reports").joinpath("report.css").read_text(encoding="utf-8")
-    return page_html("Comparison", css, "\n".join(parts))
+    return page_html("Comparison", css + CSS, "\n".join(part for part in parts if part))
 
 
-def _configs(rows: Sequence[Row]) -> str:
+def _small_print(comparison: Comparison) -> str:
+    b = comparison.rows[0].evidence.bootstrap
+    text = (
+        f"[low, high]: {b['level'] * 100:g} % intervals over resampled dates; those of the "
+        "interquartile mean (IQM) over dates and seeds. p: of no difference in growth from equal "
+        "weight, corrected for the number of rows (Holm)."
+    )
+    s = comparison.statistics
+    if s is not None:
+        text += (
+            f" Ranks, by {BY_NAME[s.measure].label}, and pairs: dates resampled in blocks of "
+            f"{s.settings['mean_block']} on average, {s.settings['replications']:,} times, the "
+            f"same for all rows, and seeds drawn anew within each row, on {s.steps:,} common steps "
+            f"from {s.first} to {s.last}."
+        )
+    return escape(text).replace(" %", "&nbsp;%")
+
+
+def _intervals(comparison: Comparison) -> str:
+    rows, count = comparison.rows, len(comparison.rows)
+    return figure_html(
+        "intervals",
+        partial(intervals, rows),
+        (64 + 30 * count, 3 * (56 + 26 * count)),
+        "Growth, Sharpe ratio and growth less equal weight of every row, with intervals; the "
+        "table holds the numbers.",
+        "Dot: the figure on the days as they came. Bar: its bootstrap interval. Hollow: the "
+        "interval of the difference contains zero.",
+    )
+
+
+def _standings(comparison: Comparison) -> str:
+    statistics, count = comparison.statistics, len(comparison.rows)
+    if statistics is None:
+        return ""
+    figure = figure_html(
+        "standings",
+        partial(standings, comparison),
+        (64 + 30 * count, 2 * (56 + 26 * count)),
+        "Mean rank of every row with its interval, and its distance from the best row.",
+        "Rank: mean over resampled dates and seeds, with its interval. Distance: from the row that "
+        "was best on the days as they came; hollow: not to be told from it, after correction for "
+        "all pairs.",
+    )
+    return f"<h2>Who is ahead, and how surely</h2>{figure}"
+
+
+def _pairs(comparison: Comparison) -> str:
+    """P(row beats column) as a heat table, with the difference and its p-value in the title."""
+    s, rows = comparison.statistics, comparison.rows
+    if s is None:
+        return ""
+    shown = [i for i, standing in enumerate(s.standings) if standing is not None]
+    shown.sort(key=lambda i: s.standings[i].mean)  # type: ignore[union-attr]
+    more = shown[MOST_PAIRED:]
+    shown, names = shown[:MOST_PAIRED], row_names(rows, 42)
+    head = "".join(f'<th scope="col">{_swatch(j)}{j + 1}</th>' for j in shown)
+    body = ""
+    for i in shown:
+        cells = "".join(_chance(comparison, i, j) for j in shown)
+        body += f'<tr><th scope="row">{_swatch(i)}{escape(names[i])}</th>{cells}</tr>'
+    grid = (
+        '<table class="heat"><thead><tr><th scope="col">beats …, %</th>'
+        f"{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+    left_out = f" The last {len(more)} by rank are in compare_pairs.csv alone." if more else ""
+    text = (
+        f"Probability that a random seed of the row has the higher {BY_NAME[s.measure].label} than "
+        "a random seed of the column in the same resampled history (probability of improvement, "
+        "Agarwal et al. 2021); ties count half. Small: its interval over seeds, where a row has "
+        f"several. Bold with an asterisk: the difference is not zero, after Holm.{left_out}"
+    )
+    if BY_NAME[s.measure].higher_is_better is False:
+        text = text.replace("the higher", "the lower")
+    note = f'<p class="note">{escape(text)}</p>'
+    return f"<h3>Each against each</h3>{scroll_box(grid, 'Probability of improvement')}{note}"
+
+
+def _chance(comparison: Comparison, i: int, j: int) -> str:
+    s = comparison.statistics
+    if s is None or i == j or (value := s.improvement(i, j)) is None:
+        return "<td></td>"
+    flip = (i, j) not in s.pairs
+    pair = s.pairs[j, i] if flip else s.pairs[i, j]
+    low, high = pair.improvement_low, pair.improvement_high
+    if flip and low is not None and high is not None:
+        low, high = 1 - high, 1 - low
+    metric = BY_NAME[s.measure]
+    sign = -1 if flip else 1
+    gap = metric.text(sign * pair.value, sign=True)
+    edges = metric.interval(*sorted((sign * pair.low, sign * pair.high)), sign=True)
+    title = f"difference {gap} {edges}, p {p_text(pair.p_value)}, Holm {p_text(pair.p_holm)}"
+    text = f"{100 * value:.0f}"
+    if pair.p_holm < 1 - s.settings["level"]:
+        text = f"<b>{text}*</b>"
+    if low is not None and high is not None:
+        text += f"<small>[{100 * low:.0f}, {100 * high:.0f}]</small>"
+    strength = abs(value - 0.5) * 2 * 0.7
+    shade = (43, 123, 186) if value >= 0.5 else (222, 119, 30)
+    rgb = ",".join(str(round(255 + (c - 255) * strength)) for c in shade)
+    return f'<td title="{escape(title)}" style="background:rgb({rgb})">{text}</td>'
+
+
+def _parallel(comparison: Comparison) -> str:
+    measure = "sharpe" if comparison.statistics is None else comparison.statistics.measure
+    axes, kept, left_out = axes_of(comparison.rows, measure)
+    if len(axes) < 2 or len(kept) < 3:
+        return ""
+    names = ", ".join(one.name for one in axes[:-1])
+    also = f" Not shown, for want of room: {', '.join(left_out)}." if left_out else ""
+    figure = figure_html(
+        "settings",
+        partial(parallel, comparison.rows, measure),
+        (360, 60 + 92 * len(axes)),
+        f"Parallel coordinates: {names} of every row, and its {axes[-1].name}.",
+        f"One line a row, from its settings to its {escape(axes[-1].name)}: the darker the better, "
+        "the best in orange. Settings that change together are shown by one of them."
+        f"{escape(also)}",
+    )
+    return f"<h2>Settings and result</h2>{figure}"
+
+
+def _wealth(comparison: Comparison) -> str:
+    return "<h2>Wealth</h2>" + figure_html(
+        "wealth",
+        partial(wealth, comparison.rows),
+        (440, 380),
+        "Wealth of every row over its test window, on a logarithmic axis.",
+        "Thin lines are the seeds, bold lines their geometric mean; colours as in the table.",
+    )
+
+
+def _configs(comparison: Comparison) -> str:
     """Every key of the config that differs, one column a row of the table above."""
+    rows = comparison.rows
     if not rows[0].config:
         return ""
     head = "".join(f'<th scope="col">{_swatch(i)}{i + 1}</th>' for i, r in enumerate(rows))
@@ -83,66 +200,6 @@ def _configs(rows: Sequence[Row]) -> str:
     return f"<h2>What differs in the configs</h2>{scroll_box(grid, 'Configs')}"
 
 
-def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
-    """Growth, Sharpe ratio and growth less equal weight: a dot and a bar for each row."""
-    axes: Any = fig.subplots(3 if narrow else 1, 1 if narrow else 3, sharey=not narrow)
-    set_margins(
-        fig,
-        left=138 if narrow else 280,
-        right=14,
-        top=26,
-        bottom=26,
-        wspace=0.08,
-        # On a phone the panels stand one above the other, with room for ticks and a title.
-        hspace=56 / (26 * max(len(rows), 1)),
-    )
-    titles = ("CAGR, %", "Sharpe ratio", "CAGR less equal weight, points")
-    for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
-        scale = 1.0 if k == 1 else 100.0
-        for y, row in enumerate(rows):
-            metrics = row.evidence.strategies[row.strategy].metrics
-            e = row.less_reference if k == 2 else metrics[("cagr", "sharpe")[k]]
-            if e is None or e.value is None:
-                continue
-            colour = line(y).colour
-            if e.low is not None and e.high is not None:
-                ax.plot([e.low * scale, e.high * scale], [y, y], color=colour, linewidth=2)
-            ax.plot(e.value * scale, y, "o", color=colour, markersize=7)
-        if k == 2:
-            ax.axvline(0, color=style.INK, linewidth=1)
-        ax.set_title(title)
-        size = 21 if narrow else 42
-        ax.set_yticks(
-            range(len(rows)), [_cut(f"{i} {row.title}", size) for i, row in enumerate(rows, 1)]
-        )
-        ax.set_ylim(len(rows) - 0.4, -0.6)
-        ax.locator_params(axis="x", nbins=5)
-        ax.grid(axis="y", visible=False)
-
-
-def wealth(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
-    """Wealth of every row."""
-    ax = fig.subplots()
-    set_margins(fig, left=44, right=14, top=26, bottom=28)
-    low, high = 1.0, 1.0
-    dates = np.sort(np.concatenate([t.dates[[0, -1]] for row in rows for t in row.trajectories]))
-    for y, row in enumerate(rows):
-        paths = [(np.r_[t.decision_dates[:1], t.dates], drawn_wealth(t)) for t in row.trajectories]
-        plot_seeds(ax, line(y), paths, geometric=True)
-        whole = (w for (_, w), t in zip(paths, row.trajectories, strict=True) if not t.ruined)
-        low = min([low, *(float(w.min()) for w in whole)])
-        high = max([high, *(float(w.max()) for _, w in paths)])
-    log_axis(ax, low, high)
-    ax.set_title("Wealth, start = 1 (log scale)")
-    date_axis(ax, dates, narrow)
-
-
-def line(index: int) -> style.Line:
-    """The look of the row at this place: colours first, then dashes."""
-    dash = DASHES[index // len(PALETTE) % len(DASHES)]
-    return style.Line(PALETTE[index % len(PALETTE)], 1.8, dash, 5)
-
-
 def _swatch(index: int) -> str:
     kind = {"-": "solid", ":": "dotted"}.get(line(index).dash, "dashed")
     return f'<span class="swatch" style="border-top:3px {kind} {line(index).colour}"></span>'
@@ -153,9 +210,10 @@ def _cell(text: str) -> str:
     return escape(value) + (f"<small>[{escape(interval)}</small>" if bracket else "")
 
 
+def _text(text: str) -> str:
+    """Escaped, with numbers kept beside their percent signs."""
+    return escape(text).replace(" %", "&nbsp;%")
+
+
 def _value(value: Any) -> str:
     return "—" if value is None else escape(str(value))
-
-
-def _cut(text: str, size: int) -> str:
-    return text if len(text) <= size else text[: size - 1] + "…"

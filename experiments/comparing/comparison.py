@@ -1,0 +1,80 @@
+"""`compare_runs`: all that is known of several runs together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.comparing.folders import expand
+from experiments.comparing.rows import Row, read_rows, together, warnings
+from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across, holm
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows and what is said of them together.
+
+    Attributes:
+        rows: one an agent of a run, or of several that differ in their seed alone.
+        statistics: ranks and pairs; None where fewer than two rows can be compared.
+        sweep: what choosing the best of all jobs is worth; empty with fewer than two jobs.
+        notes: what a reader must know, in plain words.
+    """
+
+    rows: list[Row]
+    statistics: Statistics | None = None
+    sweep: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def compare_runs(
+    folders: Sequence[Path], *, aggregate: bool = True, measure: str = "sharpe"
+) -> Comparison:
+    """Reads the runs and compares them.
+
+    Args:
+        folders: of finished runs, or of multiruns, which stand for their jobs.
+        aggregate: runs that differ in nothing but their seed become one row.
+        measure: by which rows are ranked and compared in pairs.
+
+    Raises:
+        InputError: naming a folder or file that cannot be used.
+    """
+    from experiments.comparing.sweep import sweep_tests
+
+    runs, unfinished = expand(folders)
+    jobs = read_rows(runs)
+    rows = together(jobs) if aggregate else jobs
+    settings = rows[0].evidence.bootstrap
+    statistics = across(
+        rows,
+        measure,
+        replications=max(r.evidence.bootstrap["replications"] for r in rows),
+        level=settings["level"],
+        seed=settings["seed"],
+    )
+    notes = unfinished + warnings(rows)
+    if statistics is not None:
+        notes += statistics.notes
+        windows = {(r.evidence.window["first"], r.evidence.window["last"]) for r in rows}
+        if len(windows) > 1:
+            s = statistics
+            notes.append(
+                f"ranks and pairs are of the {s.steps:,} steps that all share, {s.first} to "
+                f"{s.last}; the table's measures are of each run's own window"
+            )
+    elif len(rows) > 1:
+        notes.append(
+            f"no ranks and no pairs: fewer than two rows have the measure on {FEWEST_STEPS} "
+            "common dates"
+        )
+    return Comparison(rows, statistics, sweep_tests(jobs), notes)
+
+
+def holm_across(rows: Sequence[Row]) -> list[float | None]:
+    """P-value of each row's growth less its equal weight, corrected for the number of rows."""
+    raw = [None if r.less_reference is None else r.less_reference.p_value for r in rows]
+    corrected = iter(holm([p for p in raw if p is not None]))
+    return [None if p is None else next(corrected) for p in raw]

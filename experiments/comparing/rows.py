@@ -1,0 +1,272 @@
+"""From run folders to the rows of the comparison: one an agent, seeds of equal runs together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envs.errors import InputError
+from experiments.comparing.configs import (
+    MOST_SHOWN,
+    differing,
+    in_words,
+    read_config,
+    without_luck,
+)  # fmt: skip
+from experiments.comparing.folders import short_names
+from experiments.evaluation.evidence import Difference, Evidence, evaluate
+from experiments.evaluation.table import label
+
+if TYPE_CHECKING:
+    from agents.rollout import Trajectory
+
+REFERENCE = "equal_weight"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One agent of one run, or of several that differ in their seed alone.
+
+    Of a run without an agent: its equal weight, or all its baselines where that is missing.
+
+    Attributes:
+        runs: the folders as they are told apart from the others.
+        strategy: name of the agent.
+        config: what differs between the rows, `key -> value`.
+        evidence: of the run; of several, of their seeds together, beside equal weight.
+        trajectories: of this strategy, one a seed.
+        less_reference: its growth less that of equal weight; None for equal weight itself.
+        whole_config: every setting; fingerprint: of the data, None where it is not recorded.
+        reference: trajectory of the run's own equal weight, after the run's own costs.
+        known: scores against the known answer, one a seed; empty where there is none.
+    """
+
+    runs: tuple[str, ...]
+    strategy: str
+    config: dict[str, Any]
+    evidence: Evidence
+    trajectories: Sequence[Trajectory]
+    less_reference: Difference | None
+    whole_config: Mapping[str, Any]
+    fingerprint: str | None = None
+    reference: Trajectory | None = None
+    known: tuple[float, ...] = ()
+
+    @property
+    def run(self) -> str:
+        """The folders in one word: `0`, `0, 4`, `0 … 12 (5 runs)`."""
+        if len(self.runs) <= 3:
+            return ", ".join(self.runs)
+        return f"{self.runs[0]} … {self.runs[-1]} ({len(self.runs)} runs)"
+
+    @property
+    def seeds(self) -> int:
+        """Trainings with different seeds."""
+        return len(self.trajectories)
+
+    @property
+    def ruined(self) -> bool:
+        return any(bool(t.ruined) for t in self.trajectories)
+
+    @property
+    def special(self) -> str:
+        """What differs in this row's config."""
+        return in_words(self.config)
+
+    @property
+    def title(self) -> str:
+        """Strategy and what is special about the run, or its folder."""
+        told = 0 < len(self.config) <= MOST_SHOWN and len(self.special) <= 40
+        return f"{label(self.strategy)}: {self.special if told else self.run}"
+
+
+def read_rows(runs: Sequence[Path]) -> list[Row]:
+    """Reads the runs; a row for each agent, and for the equal weight of a run without one.
+
+    Raises:
+        InputError: naming the file that is broken or of another version.
+    """
+    from experiments.evaluation.trajectory_store import load_trajectories
+
+    rows: list[Row] = []
+    for run, name in zip(runs, short_names(runs), strict=True):
+        config = read_config(run / "config.yaml")
+        evidence = Evidence.read(run / "metrics.json")
+        trajectories = load_trajectories(run / "trajectories.h5")
+        strategies = evidence.of_role("agent") or [REFERENCE]
+        if strategies == [REFERENCE] and REFERENCE not in evidence.strategies:
+            strategies = evidence.of_role("baseline")
+        known, fingerprint = _known(run), _fingerprint(run)
+        for strategy in strategies:
+            if strategy not in evidence.strategies or strategy not in trajectories:
+                raise InputError(
+                    f"{run}: {strategy} is not in both metrics.json and trajectories.h5; "
+                    "run it again"
+                )
+            rows.append(
+                Row(
+                    runs=(name,),
+                    strategy=strategy,
+                    config={},
+                    evidence=evidence,
+                    trajectories=trajectories[strategy],
+                    less_reference=evidence.difference(strategy, REFERENCE, "cagr"),
+                    whole_config=config,
+                    fingerprint=fingerprint,
+                    reference=next(iter(trajectories.get(REFERENCE, [])), None),
+                    known=known.get(strategy, ()),
+                )
+            )
+    if not rows:
+        raise InputError(f"{runs[0]}: neither an agent nor a baseline in metrics.json")
+    return _with_differences(rows)
+
+
+def _with_differences(rows: Sequence[Row]) -> list[Row]:
+    """The rows with `config` as what differs among them."""
+    keys = differing([row.whole_config for row in rows])
+    return [replace(r, config={k: r.whole_config.get(k) for k in keys}) for r in rows]
+
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """Rows of runs that differ in nothing but their seed become one, at the place of the first.
+
+    Runs that have a seed in common stay apart: they are the same training twice.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        kind = sorted(without_luck(row.whole_config).items())
+        groups.setdefault(repr((kind, row.strategy, row.fingerprint)), []).append(row)
+    found = {id(row): group for group in groups.values() for row in group}
+    out: list[Row] = []
+    for row in rows:
+        group = found[id(row)]
+        seeds = [t.seed for member in group for t in member.trajectories]
+        if (
+            len(group) == 1
+            or None in seeds
+            or len(set(seeds)) < len(seeds)
+            or not _same_days(group)
+        ):
+            out.append(row)
+        elif row is group[0]:
+            out.append(_merged(group))
+    return _with_differences(out)
+
+
+def _same_days(group: Sequence[Row]) -> bool:
+    windows = {(r.evidence.window["first"], r.evidence.window["last"]) for r in group}
+    return len(windows) == 1
+
+
+def _merged(group: Sequence[Row]) -> Row:
+    """One row with all seeds, in the order of the runs, measured anew."""
+    first = group[0]
+    runs = [t for row in group for t in row.trajectories]
+    paths: dict[str, Sequence[Trajectory]] = {first.strategy: runs}
+    baselines = [REFERENCE] if first.reference is not None else []
+    if first.reference is not None:
+        paths[REFERENCE] = [first.reference]
+    settings = first.evidence.bootstrap
+    evidence = evaluate(
+        paths,
+        agents=[first.strategy],
+        baselines=baselines,
+        seed=settings["seed"],
+        n_bootstrap=settings["replications"],
+        level=settings["level"],
+    )
+    notes = [note for row in group for note in row.evidence.notes]
+    config = {k: v for k, v in first.whole_config.items() if k in without_luck(first.whole_config)}
+    return replace(
+        first,
+        runs=tuple(name for row in group for name in row.runs),
+        evidence=replace(evidence, notes=list(dict.fromkeys(notes))),
+        trajectories=runs,
+        less_reference=evidence.difference(first.strategy, REFERENCE, "cagr"),
+        whole_config=config,
+        known=tuple(score for row in group for score in row.known),
+    )
+
+
+def _known(run: Path) -> dict[str, tuple[float, ...]]:
+    """Agent -> score of each seed, from `known_answer.json` where the run has one."""
+    path = run / "known_answer.json"
+    if not path.is_file():
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        # A run of several agents has one entry for each.
+        entries = [raw] if "policies" in raw else list(raw.values())
+        return {
+            one["agent"]: tuple(float(p["score"]) for p in one["policies"].values())
+            for one in entries
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not readable ({error}); run it again") from None
+
+
+def _fingerprint(run: Path) -> str | None:
+    try:
+        facts = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+        return str(facts["data"]["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def warnings(rows: Sequence[Row]) -> list[str]:
+    """What makes the rows less than comparable, and what was noted in the runs."""
+    found = []
+    spans = {(r.evidence.window["first"], r.evidence.window["last"]) for r in rows}
+    if len(spans) > 1:
+        text = "; ".join(f"{a} to {b}" for a, b in sorted(spans))
+        found.append(f"the test windows differ, so the figures are not comparable: {text}")
+    prints = {r.fingerprint for r in rows}
+    if len(prints) > 1:
+        names = "; ".join(
+            f"{'not recorded' if p is None else p[:12]}: "
+            + ", ".join(dict.fromkeys(r.run for r in rows if r.fingerprint == p))
+            for p in sorted(prints, key=str)
+        )
+        found.append(f"the data differ (fingerprint: runs), so luck of the data is in it: {names}")
+    keys = differing([r.whole_config for r in rows])
+    costs = [k for k in keys if k.startswith("cost.")]
+    if costs:
+        found.append(
+            f"the costs differ ({', '.join(costs)}): who pays less earns more; each row's equal "
+            "weight pays the row's own costs"
+        )
+    timing = [k for k in ("env.execution", "env.delay") if k in keys]
+    if timing:
+        found.append(f"orders are executed differently ({', '.join(timing)})")
+    if any(r.seeds == 1 and r.trajectories[0].seed is not None for r in rows):
+        found.append(
+            "rows with a single seed have no interval over seeds: how much of their place is luck "
+            "of training is not known"
+        )
+    found.append(f"the best of {len(rows)} is partly luck: choose on validation, not on this table")
+    noted: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.evidence.notes:
+            noted.setdefault(note, []).append(row.run)
+    count = len({row.run for row in rows})
+    for note, runs in noted.items():
+        every = count > 1 and len(set(runs)) == count
+        names = "all runs" if every else "; ".join(dict.fromkeys(runs))
+        found.append(f"{names}: {note}")
+    return found
+
+
+def known_text(row: Row) -> str:
+    """Score against the known answer: mean over seeds and range; empty where there is none."""
+    if not row.known:
+        return ""
+    mean = float(np.mean(row.known))
+    if len(row.known) == 1:
+        return f"{mean:.3f}"
+    return f"{mean:.3f} [{min(row.known):.3f}, {max(row.known):.3f}]"

@@ -1,0 +1,275 @@
+"""Statistics across rows on the dates they share: ranks, differences, probabilities of improvement.
+
+Two kinds of luck are in every figure. Dates are resampled in blocks (stationary bootstrap), the
+same for all rows, so that what moves all of them cancels; seeds are drawn anew within each row. A
+row with a single seed has only the luck of its dates in its intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.evaluation import bootstrap
+from experiments.evaluation.metrics import BY_NAME, Float, Metric, Steps
+from experiments.evaluation.splits import date_text
+
+if TYPE_CHECKING:
+    from agents.rollout import Trajectory
+    from experiments.comparing.rows import Row
+
+FEWEST_STEPS = 20
+# Draws of seeds for the interval of a probability of improvement.
+SEED_DRAWS = 2000
+ONE_SEED = "one seed each: no interval over seeds"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a row stands among all, by one measure; 1 is the best.
+
+    Attributes:
+        observed: rank on the days as they came, ties shared.
+        mean, low, high: of the rank over resampled dates and seeds.
+        first: share of these in which it was the best; ties shared.
+    """
+
+    observed: float
+    mean: float
+    low: float
+    high: float
+    first: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row less another, on the same dates.
+
+    Attributes:
+        value: difference of the means over seeds.
+        low, high: its interval over dates and seeds.
+        p_value: two-sided, of no difference; p_holm: corrected for all pairs (Holm 1979).
+        improvement: P(A > B), the probability that a random seed of A beats a random seed of B in
+            the same resampled history (Agarwal et al. 2021), ties count half.
+        improvement_low, improvement_high: its interval over seeds; None where both have one.
+        improvement_observed: the same on the days as they came.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    p_holm: float
+    improvement: float
+    improvement_low: float | None
+    improvement_high: float | None
+    improvement_observed: float
+
+    @property
+    def reason(self) -> str:
+        """Why an interval is None; empty otherwise."""
+        return ONE_SEED if self.improvement_low is None else ""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What is said of all rows together.
+
+    Attributes:
+        measure: name of the measure by which all is judged.
+        first, last, steps: the dates that all rows share.
+        settings: `replications, mean_block, level, seed`.
+        standings: by row; None for a row that is left out (`notes` say why).
+        pairs: `(a, b)` -> row a less row b, for a < b.
+    """
+
+    measure: str
+    first: str
+    last: str
+    steps: int
+    settings: dict[str, Any]
+    standings: list[Standing | None]
+    pairs: dict[tuple[int, int], Pair]
+    notes: list[str] = field(default_factory=list)
+
+    def improvement(self, a: int, b: int) -> float | None:
+        """P(row a > row b); None for a row that is left out, or itself."""
+        if (a, b) in self.pairs:
+            return self.pairs[a, b].improvement
+        return 1.0 - self.pairs[b, a].improvement if (b, a) in self.pairs else None
+
+    @property
+    def best(self) -> int | None:
+        """The row with the best observed rank; the first of equals."""
+        known = [(s.observed, i) for i, s in enumerate(self.standings) if s is not None]
+        return min(known)[1] if known else None
+
+
+def across(
+    rows: Sequence[Row], measure: str = "sharpe", *, replications: int, level: float, seed: int = 0
+) -> Statistics | None:
+    """Ranks, differences and probabilities of improvement of these rows on their common dates.
+
+    Args:
+        rows: at least two are needed for a comparison; with fewer, and where fewer than 20 dates
+            are common, the answer is None.
+        measure: of the catalogue; that is better which `higher_is_better` says.
+        replications: resampled histories.
+        level: of the intervals.
+        seed: of the draws; equal seeds give equal bits.
+    """
+    metric, notes = BY_NAME[measure], []
+    kept = []
+    for i, row in enumerate(rows):
+        undefined = row.evidence.strategies[row.strategy].metrics[measure].value is None
+        if row.ruined or undefined:
+            why = "was ruined" if row.ruined else f"has no {metric.label}: {metric.undefined}"
+            notes.append(f"{i + 1} {row.title} {why}; it is not ranked and not compared in pairs")
+        else:
+            kept.append(i)
+    if len(kept) < 2:
+        return None
+    steps, common = common_steps([rows[i].trajectories for i in kept])
+    if len(common) < FEWEST_STEPS:
+        return None
+    block = bootstrap.block_length(np.concatenate([s.net_return for s in steps]))
+    draws = seed_draws(steps, metric, replications=replications, mean_block=block, seed=seed)
+    if not all(np.isfinite(d).all() for d in draws):
+        return None
+    observed = [np.asarray(metric.compute(s)) for s in steps]
+    sign = -1.0 if metric.higher_is_better is False else 1.0
+    rng = np.random.default_rng([seed, 1])
+    means = np.stack([_drawn_means(d, rng) for d in draws])
+    standings: list[Standing | None] = [None] * len(rows)
+    values = np.array([o.mean() for o in observed])
+    for i, standing in zip(kept, rank(sign * values, sign * means, level), strict=True):
+        standings[i] = standing
+    places = [(a, b) for a in range(len(kept)) for b in range(a + 1, len(kept))]
+    p_values = [two_sided(means[a] - means[b]) for a, b in places]
+    pairs = {}
+    for (a, b), p, p_holm in zip(places, p_values, holm(p_values), strict=True):
+        low, high = np.quantile(means[a] - means[b], [(1 - level) / 2, (1 + level) / 2])
+        ours, theirs = sign * draws[a], sign * draws[b]
+        chance, edges = improvement(ours, theirs, level, np.random.default_rng([seed, 2, a, b]))
+        seen = sign * observed[a][:, None], sign * observed[b][:, None]
+        pairs[kept[a], kept[b]] = Pair(
+            value=float(values[a] - values[b]),
+            low=float(low),
+            high=float(high),
+            p_value=p,
+            p_holm=p_holm,
+            improvement=chance,
+            improvement_low=edges[0],
+            improvement_high=edges[1],
+            improvement_observed=float(wins(*seen).mean()),
+        )
+    settings = {"replications": replications, "mean_block": block, "level": level, "seed": seed}
+    first, last = date_text(common, 0), date_text(common, -1)
+    return Statistics(measure, first, last, len(common), settings, standings, pairs, notes)
+
+
+def common_steps(groups: Sequence[Sequence[Trajectory]]) -> tuple[list[Steps], NDArray[Any]]:
+    """The seeds of every row `[S, n]` on the dates that all rows share, and these dates."""
+    common = groups[0][0].dates
+    for t in (t for group in groups for t in group):
+        common = common[np.isin(common, t.dates)]
+    out = []
+    for group in groups:
+        keep = [np.isin(t.dates, common) for t in group]
+
+        def stack(key: str, group: Any = group, keep: Any = keep) -> Float:
+            series = [
+                np.broadcast_to(getattr(t, key), t.dates.shape)[k] for t, k in zip(group, keep)
+            ]
+            return np.stack(series).astype(np.float64)
+
+        out.append(
+            Steps(
+                stack("net_return"),
+                stack("cash_return"),
+                stack("turnover"),
+                stack("total_cost"),
+                stack("active_share"),
+                group[0].periods_per_year,
+            )
+        )
+    return out, common
+
+
+def seed_draws(
+    steps: Sequence[Steps], metric: Metric, *, replications: int, mean_block: int, seed: int
+) -> list[Float]:
+    """By row `[S, R]`: the measure of every seed in R resampled histories, dates drawn jointly."""
+    n = steps[0].net_return.shape[-1]
+    most = max(s.net_return.shape[0] for s in steps)
+    chunk = max(1, bootstrap.CHUNK_ELEMENTS // (most * n))
+    parts: list[list[Float]] = [[] for _ in steps]
+    for index in bootstrap.index_chunks(n, mean_block, replications, seed, chunk):
+        for k, series in enumerate(steps):
+            parts[k].append(np.asarray(metric.compute(series.at(index))))
+    return [np.concatenate(p, axis=-1) for p in parts]
+
+
+def _drawn_means(draws: Float, rng: np.random.Generator) -> Float:
+    """`[R]` means over seeds that are drawn with replacement in each replication of `[S, R]`."""
+    count, replications = draws.shape
+    chosen = rng.integers(count, size=(count, replications))
+    return np.asarray(np.take_along_axis(draws, chosen, axis=0).mean(axis=0))
+
+
+def rank(observed: Float, draws: Float, level: float) -> list[Standing]:
+    """Standings from scores, of which more is better: `[K]` as observed, `[K, R]` resampled."""
+    from scipy.stats import rankdata
+
+    seen, ranks = rankdata(-observed), rankdata(-draws, axis=0)
+    top = draws == draws.max(axis=0)
+    first = (top / top.sum(axis=0)).mean(axis=1)
+    # Of ranks that occurred, not of fractions between them.
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    edges = np.quantile(ranks, ends, axis=1, method="inverted_cdf").T
+    return [
+        Standing(float(s), float(r.mean()), float(low), float(high), float(f))
+        for s, r, (low, high), f in zip(seen, ranks, edges, first, strict=True)
+    ]
+
+
+def wins(ours: Float, theirs: Float) -> Float:
+    """`[A, B]` share of the replications `[A, R]`, `[B, R]` won by each seed of ours; ties half."""
+    a, b = ours[:, None, :], theirs[None, :, :]
+    return np.asarray((a > b).mean(axis=-1) + 0.5 * (a == b).mean(axis=-1))
+
+
+def improvement(
+    ours: Float, theirs: Float, level: float, rng: np.random.Generator
+) -> tuple[float, tuple[float, float] | tuple[None, None]]:
+    """P(ours > theirs) from `[A, R]` and `[B, R]`, and its interval over seeds, if there are some.
+
+    Source: Agarwal et al. (2021), Deep RL at the Edge of the Statistical Precipice, for one task;
+    seeds are drawn anew within each of the two.
+    """
+    table = wins(ours, theirs)
+    a, b = table.shape
+    if a == b == 1:
+        return float(table[0, 0]), (None, None)
+    mine = rng.integers(a, size=(SEED_DRAWS, a))
+    other = rng.integers(b, size=(SEED_DRAWS, b))
+    drawn = table[mine[:, :, None], other[:, None, :]].mean(axis=(1, 2))
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(table.mean()), (float(low), float(high))
+
+
+def two_sided(draws: Float) -> float:
+    """Two-sided p-value of zero from resampled differences; never 0, which no sample can show."""
+    low, high = int((draws <= 0).sum()), int((draws >= 0).sum())
+    return min(1.0, 2.0 * (1 + min(low, high)) / (1 + len(draws)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number. Source: Holm (1979)."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []

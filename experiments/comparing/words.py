@@ -1,0 +1,112 @@
+"""The comparison in sentences: who is ahead, and what choosing the best of all jobs is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.comparing.comparison import Comparison
+from experiments.comparing.rows import REFERENCE
+from experiments.comparing.tables import p_text, percent
+from experiments.evaluation.metrics import BY_NAME
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Plain sentences, the most important ones first; none for a single row."""
+    return _who_leads(comparison) + sweep_sentences(comparison.sweep)
+
+
+def _who_leads(comparison: Comparison) -> list[str]:
+    statistics, rows = comparison.statistics, comparison.rows
+    if statistics is None or (best := statistics.best) is None:
+        return []
+    standing = statistics.standings[best]
+    if standing is None:
+        return []
+    measure = BY_NAME[statistics.measure].label
+    found = [
+        f"Highest by {measure}: {best + 1} {rows[best].title}. It is first in "
+        f"{percent(standing.first)} of the resampled histories, with a mean rank of "
+        f"{standing.mean:.1f} [{standing.low:g}, {standing.high:g}] of "
+        f"{sum(s is not None for s in statistics.standings)}."
+    ]
+    level = statistics.settings["level"]
+    with_best = [p for pair, p in statistics.pairs.items() if best in pair]
+    sure = sum(p.p_holm < 1 - level for p in with_best)
+    found.append(
+        f"After correction for {len(statistics.pairs)} pairs (Holm) it can be told apart from "
+        f"{sure} of the {len(with_best)} others at {percent(1 - level)}."
+    )
+    return found
+
+
+def sweep_sentences(sweep: dict[str, Any]) -> list[str]:
+    """What the tests of all jobs say, each with its meaning."""
+    if not sweep:
+        return []
+    if "reason" in sweep:
+        return [f"No tests of the {sweep['jobs']} jobs together: {sweep['reason']}."]
+    return [
+        text
+        for text in (_pbo(sweep), _deflated(sweep), _spa(sweep), _stepm(sweep), _mcs(sweep))
+        if text
+    ]
+
+
+def _pbo(sweep: dict[str, Any]) -> str:
+    found = sweep["pbo"]
+    if "pbo" not in found:
+        return f"No probability of backtest overfitting: {found['reason']}."
+    return (
+        f"Probability of backtest overfitting: {percent(found['pbo'])}. In so many of "
+        f"{found['n_combinations']:,} splits of the dates, the job that was best on one half was "
+        f"below the median of the {found['n_strategies']} jobs on the other; 50 % is what drawing "
+        "lots gives."
+    )
+
+
+def _deflated(sweep: dict[str, Any]) -> str:
+    skill, trials = sweep.get("skill"), sweep.get("trials")
+    if skill is None or trials is None:
+        return ""
+    if skill.dsr is None:
+        return f"No deflated Sharpe ratio: {skill.reason}."
+    return (
+        f"The best job, {sweep['best']}, has a Sharpe ratio of {sweep['sharpe']:.2f}. "
+        f"Counting {trials.count} trials ({trials.source}), the probability that its true Sharpe "
+        f"ratio is above what the best of so many without skill would show (deflated Sharpe "
+        f"ratio) is {percent(skill.dsr)}; without counting them it would be {percent(skill.psr)}."
+    )
+
+
+def _spa(sweep: dict[str, Any]) -> str:
+    found = sweep["spa"]
+    if "p_consistent" not in found:
+        return f"No test against equal weight: {found['reason']}."
+    p = found["p_consistent"]
+    verdict = "some job grows faster" if p < 0.05 else "no job can be said to grow faster"
+    return (
+        f"Against equal weight, all jobs at once (SPA, Hansen): p = {p_text(p)}, so {verdict} "
+        "than its equal weight does."
+    )
+
+
+def _stepm(sweep: dict[str, Any]) -> str:
+    found = sweep["stepm"]
+    if "better" not in found:
+        return ""
+    better = ", ".join(found["better"]) or "none"
+    return f"Better than equal weight at {percent(found['level'])} (StepM): {better}."
+
+
+def _mcs(sweep: dict[str, Any]) -> str:
+    found = sweep["mcs"]
+    if "p_values" not in found:
+        return f"No model confidence set: {found['reason']}."
+    inside, of = found["set_95"], found["p_values"]
+    jobs = [name for name in inside if name != REFERENCE]
+    told = ", ".join(jobs) if len(jobs) <= 6 else f"{len(jobs)} of {len(of) - 1} jobs"
+    reference = "equal weight too" if REFERENCE in inside else "not equal weight"
+    return (
+        f"Model confidence set at 95 %, of those that cannot be told from the fastest growing: "
+        f"{told or 'no job'}; {reference}."
+    )
