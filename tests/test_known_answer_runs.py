@@ -137,6 +137,8 @@ def test_bad_arguments_are_named(capsys, tmp_path):
         ("known_answer.utility=turnover", "log_return, mean_variance"),
         ("+known_answer.optimum={foo: 1}", "foo"),
         ("cost=proportional", "one asset"),
+        ("env.execution=next_close", "set env.execution=same_close and env.delay=0"),
+        ("env.delay=1", "set env.execution=same_close and env.delay=0"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_the_training(override, message, tmp_path):

@@ -162,3 +162,8 @@ def test_a_slip_is_named_on_the_command_line(argument, message, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_the_dates_are_said_to_be_made_up():
+    for market in (data.synthetic(), data.simulated(GeometricBrownian(), 50)):
+        assert any("dates" in note and "made up" in note for note in market.notes)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from envs.data.arguments import calendar_day, name_list, number, outside, whole_number
 from envs.data.market_data import MarketData
-from envs.data.synthetic import weekdays
+from envs.data.synthetic import MADE_UP_DATES, weekdays
 from envs.errors import InputError
 
 if TYPE_CHECKING:  # the processes read panels themselves, and load Numba
@@ -80,6 +80,7 @@ def simulated(
         name=f"simulated {kind}",
         notes=(
             f"Simulated prices: one path of {kind}, seed {seed}. Another seed is another history.",
+            MADE_UP_DATES,
         ),
         observed=paths.observed[0] if process.observed_names else None,
         observed_names=process.observed_names,

@@ -28,6 +28,9 @@ OVERNIGHT_SHARE = 0.25
 MOST_CELLS = 2_000_000_000
 # exp(709) is the largest float; the rest is room for highs, lows and products with them.
 MOST_LOG_PRICE = 600.0
+MADE_UP_DATES = (
+    "The dates of simulated prices are made up: they number the rows, and nothing happened on them."
+)
 
 
 def synthetic(
@@ -113,7 +116,10 @@ def synthetic(
         cash_rate=cash,
         periods_per_year=periods_per_year,
         name="synthetic",
-        notes=("Simulated prices (a geometric random walk): nothing here can be predicted.",),
+        notes=(
+            "Simulated prices (a geometric random walk): nothing here can be predicted.",
+            MADE_UP_DATES,
+        ),
         **bars,
     )
 

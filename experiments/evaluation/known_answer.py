@@ -75,6 +75,11 @@ class KnownAnswer:
                 f"known_answer needs a simulated market and {setting.market.name} is not one; use "
                 "data=simulated/..., or known_answer=null"
             )
+        if setting.legs.before is not None or setting.delay:
+            raise InputError(
+                "known answers are for trades at the very close that the decision has seen; set "
+                "env.execution=same_close and env.delay=0, or known_answer=null"
+            )
         try:
             return optimum(process, action=setting.action_map, cost=cost, **self.optimum)
         except TypeError as error:
