@@ -24,6 +24,11 @@ BASELINES = {
     "maximum_sharpe": {"window": 20, "every": 5},
     "risk_parity": {"window": 20, "every": 5},
     "hierarchical_risk_parity": {"window": 20, "every": 5},
+    "reversal": {"lookback": 10, "every": 5},
+    "mean_variance": {"window": 20, "every": 5},
+    "minimum_cvar": {"window": 20, "every": 5},
+    "maximum_diversification": {"window": 20, "every": 5},
+    "nested_clusters": {"window": 20, "every": 5},
 }
 FIELDS = ("open", "high", "low", "close", "volume")
 

@@ -17,6 +17,7 @@ from envs.portfolio import PortfolioEnv
 ALL = (
     "equal_weight", "buy_and_hold", "inverse_volatility", "momentum",
     "minimum_variance", "maximum_sharpe", "risk_parity", "hierarchical_risk_parity",
+    "reversal", "mean_variance", "minimum_cvar", "maximum_diversification", "nested_clusters",
 )  # fmt: skip
 SHORT = {
     "inverse_volatility": {"window": 20, "every": 5},
@@ -25,6 +26,11 @@ SHORT = {
     "maximum_sharpe": {"window": 30, "every": 5},
     "risk_parity": {"window": 30, "every": 5},
     "hierarchical_risk_parity": {"window": 30, "every": 5},
+    "reversal": {"lookback": 10, "every": 5},
+    "mean_variance": {"window": 30, "every": 5},
+    "minimum_cvar": {"window": 30, "every": 5},
+    "maximum_diversification": {"window": 30, "every": 5},
+    "nested_clusters": {"window": 30, "every": 5},
 }
 
 
@@ -176,7 +182,7 @@ def test_prices_that_stand_still(name, still):
     trajectory = play(name, replace(market, close=close), start=40)
     assert np.isfinite(trajectory.weights).all()
     assert trajectory.weights.sum(axis=1) == pytest.approx(np.ones(len(trajectory.weights)))
-    if name == "minimum_variance":
+    if name in ("minimum_variance", "minimum_cvar"):
         assert trajectory.weights[1:, :still].sum(axis=1) == pytest.approx(
             np.ones(len(trajectory.weights) - 1)
         )
