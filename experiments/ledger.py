@@ -83,9 +83,9 @@ def opened(path: Path) -> Iterator[Chain]:
             if not chain.lines:
                 identity = secrets.token_hex(16)
                 add(chain, "genesis", ledger=identity, machine=machine_mark(identity))
-            elif moved(chain.lines):
-                mark = machine_mark(_genesis(chain)["ledger"])
-                add(chain, "moved", machine=mark)
+            genesis = _genesis(chain)
+            if moved(chain.lines):
+                add(chain, "moved", machine=machine_mark(genesis["ledger"]))
             yield chain
     except BrokenChain as error:
         raise InputError(
@@ -156,25 +156,17 @@ def overlap(one: Window, two: Window) -> bool:
 
 
 # ---------------------------------------------------------------------- counts
-def trials(
-    lines: Sequence[Line],
-    fingerprint: str,
-    windows: Sequence[Window],
-    own: Mapping[str, float | None] | None = None,
-) -> Trials:
-    """How many different agents have been tried on these test windows of these data.
+def tried(
+    lines: Sequence[Line], fingerprint: str, windows: Sequence[Window]
+) -> dict[str, float | None]:
+    """Hash -> annualised Sharpe ratio of every agent that was tried on these test windows.
 
     A trial is an agent with all settings that it depends on; the same trial twice counts once. One
-    that failed or was killed behind the point at which the test window is read counts, too.
+    that failed or was killed behind the point at which the test window is read counts, too, and
+    has None.
 
     Args:
         windows: first decision and last return of each.
-        own: hash -> annualised Sharpe ratio of what is being evaluated; it is counted with the
-            trials, and replaces what the ledger knows of the same hash.
-
-    Returns:
-        the count, and the variance of the trials' annualised Sharpe ratios (ddof 1), None where
-        fewer than two are known.
     """
     found: dict[str, float | None] = {}
     for run in runs(lines).values():
@@ -183,7 +175,26 @@ def trials(
                 sharpe = run.strategies.get(name, {}).get("sharpe")
                 annual = None if sharpe is None else sharpe * run.periods_per_year**0.5
                 found[key] = found.get(key) if annual is None else annual
-    found |= own or {}
+    return found
+
+
+def trials(
+    lines: Sequence[Line],
+    fingerprint: str,
+    windows: Sequence[Window],
+    own: Mapping[str, float | None],
+) -> Trials:
+    """Trials for the deflated Sharpe ratio of what is being evaluated.
+
+    Args:
+        own: hash -> annualised Sharpe ratio of that; it counts with the trials, and replaces what
+            the ledger knows of the same hash.
+
+    Returns:
+        the count, and the variance of the annualised Sharpe ratios (ddof 1), None where fewer than
+        two are known.
+    """
+    found = {**tried(lines, fingerprint, windows), **own}
     known = [sharpe for sharpe in found.values() if sharpe is not None]
     variance = float(np.var(known, ddof=1)) if len(known) > 1 else None
     source = (
@@ -288,7 +299,7 @@ def _counts(chain: Chain, data: str) -> list[list[str]]:
     rows = []
     for (name, fingerprint, span), run in groups.items():
         counted = readings(chain.lines, fingerprint, run.windows)
-        count = trials(chain.lines, fingerprint, run.windows).count
+        count = len(tried(chain.lines, fingerprint, run.windows))
         rows.append([name, fingerprint[:SHORT], span, *map(str, (*counted, count))])
     return rows
 

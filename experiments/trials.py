@@ -47,6 +47,7 @@ class Entry:
         run: name of the run in the ledger.
         agents: name -> hash of what concerns that agent alone.
         words: who has read the test windows, this run included.
+        given: what `trials` answers where no ledger is asked.
     """
 
     path: Path | None
@@ -55,6 +56,7 @@ class Entry:
     fingerprint: str = ""
     windows: list[Window] = field(default_factory=list)
     words: str = NO_LEDGER
+    given: Trials | None = None
     evidence: Evidence | None = None
 
     def reads(self, market: MarketData, windows: Sequence[Splits]) -> None:
@@ -89,7 +91,7 @@ class Entry:
             InputError: if the ledger is broken.
         """
         if self.path is None:
-            return None
+            return self.given
         tried = self.agents or {name: name for name in trajectories}
         own = {key: annual_sharpe(trajectories[name]) for name, key in tried.items()}
         with ledger.opened(self.path) as chain:
@@ -124,18 +126,23 @@ class Entry:
 
 
 @contextmanager
-def trial(cfg: DictConfig, folder: Path) -> Iterator[Entry]:
+def trial(cfg: DictConfig, folder: Path, given: Trials | None = None) -> Iterator[Entry]:
     """Writes a line before anything is computed and another one when the block is left.
 
     A run that goes on in the folder of one that did not end is the same trial. With `ledger=null`
     nothing is written.
 
+    Args:
+        given: the trials of a former run, which is only repeated: nothing is written.
+
     Raises:
         InputError: if the ledger is broken or cannot be written; nothing was computed then.
     """
-    if not OmegaConf.select(cfg, "ledger"):
-        yield Entry(None)
+    if given is not None or not OmegaConf.select(cfg, "ledger"):
+        yield Entry(None, given=given)
         return
+    if not isinstance(cfg.ledger, str):
+        raise InputError(f"ledger must name a file, got {cfg.ledger!r}; null keeps none")
     entry = _begin(cfg, folder)
     try:
         yield entry
