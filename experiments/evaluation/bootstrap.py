@@ -1,8 +1,14 @@
-"""Stationary bootstrap of dates: confidence intervals of every measure, paired across strategies.
+"""Stationary bootstrap of dates: histories that the market could have drawn, for all strategies.
 
 Returns of consecutive days are not independent, so blocks of dates with geometrically distributed
 lengths are drawn with replacement (Politis and Romano 1994). Every strategy and every seed sees the
 **same** dates in a replication: what moves all of them together cancels in a difference.
+
+Intervals and p-values are **studentised** (Hall 1988; for Sharpe ratios Ledoit and Wolf 2008): in
+each history the deviation of a measure from its value is divided by its standard error in that
+history, and the quantile of these quotients stands where 1.96 would stand in a textbook. Both
+standard errors weight the autocovariance at lag i by `(1 - 1 / mean_block) ** i`, as the bootstrap
+itself does, so that what the weights leave out in the data they leave out in the histories as well.
 
 What the intervals say: how different the figure could have been, had the market drawn its days from
 the same distribution. They say nothing about a market that changes its nature. Measures that depend
@@ -14,15 +20,17 @@ intervals describe reshuffled histories, and the observed figure may lie near th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import InputError
-from experiments.evaluation.metrics import RESOLUTION, Float, Metric, Steps
+from experiments.evaluation import bootstrap_kernels as kernels
+from experiments.evaluation.metrics import RESOLUTION, Float, Steps
 
-# Elements of one gathered array: small enough for caches, large enough that Python does not count.
-CHUNK_ELEMENTS = 1 << 19
+# Elements of one array of drawn rows: it fits into caches, and progress is told after each.
+CHUNK_ELEMENTS = 1 << 18
 # Above this the draws of a dozen strategies no longer fit into memory, and no figure gets surer.
 MOST_REPLICATIONS = 1_000_000
 # Below this many steps the percentile method covers the truth less often than its level says.
@@ -45,21 +53,25 @@ def check_replications(replications: int) -> None:
 def block_length(returns: Float) -> int:
     """Mean block length for `[K, n]` return series: one for all, because dates are drawn jointly.
 
-    The largest of the optimal lengths (Politis and White 2004, corrected 2009) of the series and of
-    their squares: volatility clusters for longer than returns do, and risk measures feel it. Series
-    without variation have no say. Between 1 and n / 3.
+    The optimal lengths (Politis and White 2004, corrected 2009) of the series and of their squares:
+    the median over the series of each, and the longer of the two, because volatility clusters for
+    longer than returns do. (The longest of many series would be that of the one with the largest
+    error.) Series without variation have no say. Between 1 and n / 3.
     """
     n = returns.shape[-1]
     longest = 1.0
     if n >= 20:
         from arch.bootstrap import optimal_block_length
 
-        for series in np.concatenate([returns, returns**2]):
-            scale = series.std()
-            if scale > RESOLUTION:
-                optimum = optimal_block_length((series - series.mean()) / scale)
-                length = float(optimum["stationary"].iloc[0])
-                longest = max(longest, length if np.isfinite(length) else 1.0)
+        for kind in (returns, returns**2):
+            lengths = []
+            for series in kind:
+                scale = series.std()
+                if scale > RESOLUTION:
+                    optimum = optimal_block_length((series - series.mean()) / scale)
+                    length = float(optimum["stationary"].iloc[0])
+                    lengths.append(length if np.isfinite(length) else 1.0)
+            longest = max(longest, float(np.median(lengths)) if lengths else 1.0)
     return int(np.clip(np.ceil(longest), 1, max(n // 3, 1)))
 
 
@@ -75,23 +87,45 @@ def index_chunks(
         yield np.stack([sampler.update_indices() for _ in range(size)])
 
 
-def bootstrap_measures(
+@dataclass(frozen=True)
+class Resampled:
+    """Measures of K strategies in R resampled histories, and what studentises them.
+
+    Attributes:
+        values: `[K, M, R]`; measures in the order of `kernels.VALUES`, each the mean over the seeds
+            of a strategy on the dates drawn.
+        trimmed: `[K, M, R]`; the interquartile mean over seeds that are drawn anew as well, with
+            replacement within the strategy.
+        errors: `[K, E, R]`; standard errors of the first E measures, on the scale `kernels.SCALES`.
+        pair_errors: `[P, C, R]`; of the differences of the pairs in the measures `kernels.PAIRED`.
+        observed_errors, observed_pair_errors: `[K, E]`, `[P, C]` on the dates as they came.
+    """
+
+    values: Float
+    trimmed: Float
+    errors: Float
+    pair_errors: Float
+    observed_errors: Float
+    observed_pair_errors: Float
+
+
+def resample(
     strategies: Sequence[Steps],
-    measures: Sequence[Metric],
     *,
     replications: int,
     mean_block: int,
     seed: int,
+    pairs: Sequence[tuple[int, int]] = (),
     progress: Callable[[int], None] | None = None,
-) -> Float:
-    """`[K, M, R]` measures of K strategies in R resampled histories, each the mean over its seeds.
+) -> Resampled:
+    """Draws R histories and measures every strategy in each.
 
     Args:
-        strategies: K `Steps` with arrays `[S_k, n]`; all share n and the dates.
-        measures: M rows of the catalogue.
+        strategies: K `Steps` with arrays `[S_k, n]`; all share n, the dates and the steps a year.
         replications: R.
         mean_block: mean length of a block in rows.
         seed: equal seeds give equal bits.
+        pairs: `(one, other)` positions of the strategies that are compared.
         progress: called with the number of replications done.
 
     Raises:
@@ -100,24 +134,49 @@ def bootstrap_measures(
     check_replications(replications)
     replications = int(replications)
     n = strategies[0].net_return.shape[-1]
-    rows = max(s.net_return.shape[0] for s in strategies)
-    chunk = max(1, CHUNK_ELEMENTS // (rows * n))
-    out = np.empty((len(strategies), len(measures), replications))
+    sizes = [len(s.net_return) for s in strategies]
+    offsets = np.cumsum([0, *sizes])
+    series = np.concatenate([_series(s) for s in strategies])
+    order = np.argsort(series[:, 0], axis=-1, kind="stable")
+    compared = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    shapes = {
+        "values": (len(sizes), len(kernels.VALUES)),
+        "errors": (len(sizes), len(kernels.SCALES)),
+        "trimmed": (len(sizes), len(kernels.VALUES)),
+        "pair_errors": (len(compared), len(kernels.PAIRED)),
+    }
+    per_year, decay = strategies[0].periods_per_year, 1.0 - 1.0 / mean_block
+
+    def measure(index: NDArray[np.int64], drawn: NDArray[np.int64]) -> dict[str, Float]:
+        out = {key: np.empty((len(index), *shape)) for key, shape in shapes.items()}
+        kernels.resample_nb(
+            index, drawn, series, order, offsets, compared, per_year, decay, *out.values()
+        )
+        return out
+
+    same = np.concatenate([np.arange(size) for size in sizes])[None]
+    observed = measure(np.arange(n)[None], same)
+    # A stream of its own: how many seeds there are does not change which dates are drawn.
+    luck = np.random.default_rng([seed, 1])
+    found = {key: np.empty((*shape, replications)) for key, shape in shapes.items()}
     done = 0
-    for index in index_chunks(n, mean_block, replications, seed, chunk):
-        for k, strategy in enumerate(strategies):
-            drawn = strategy.at(index)
-            for j, measure in enumerate(measures):
-                out[k, j, done : done + len(index)] = measure.compute(drawn).mean(axis=0)
+    for index in index_chunks(n, mean_block, replications, seed, max(1, CHUNK_ELEMENTS // n)):
+        drawn = luck.integers(0, np.repeat(sizes, sizes), (len(index), len(series)))
+        for key, part in measure(index, drawn).items():
+            found[key][..., done : done + len(index)] = np.moveaxis(part, 0, -1)
         done += len(index)
         if progress is not None:
             progress(done)
-    return out
+    return Resampled(
+        **found,
+        observed_errors=observed["errors"][0],
+        observed_pair_errors=observed["pair_errors"][0],
+    )
 
 
-def percentile_interval(draws: Float, level: float) -> tuple[float, float] | None:
-    """The central `level` of the draws; None where some draw is undefined."""
-    if not np.isfinite(draws).all():
-        return None
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _series(s: Steps) -> Float:
+    """`[S, 6, n]` what the kernel reads of a strategy; the logarithm of ruin is NaN."""
+    net = np.asarray(s.net_return, dtype=np.float64)
+    log = np.log1p(np.where(net > -1.0, net, np.nan))
+    rest = (net - s.cash_return, s.turnover, s.cost, s.active_share)
+    return np.stack([net, log, *(np.broadcast_to(x, net.shape) for x in rest)], axis=1)

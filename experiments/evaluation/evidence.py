@@ -13,50 +13,22 @@ import numpy as np
 from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import bootstrap, multiple
+from experiments.evaluation.alignment import align, check_not_all_ruined
 from experiments.evaluation.alpha import Alpha
-from experiments.evaluation.metrics import BY_NAME, METRICS, Float, Steps
-from experiments.evaluation.skill import Skill, Trials
-from experiments.evaluation.splits import date_text
+from experiments.evaluation.estimates import (
+    COMPARED,
+    Difference,
+    Estimate,
+    corrected,
+    difference,
+    estimate,
+)
+from experiments.evaluation.metrics import METRICS, Steps
+from experiments.evaluation.skill import Skill, Trials, measure_skill
 
 FORMAT = 2
 BENCHMARK = "benchmark"
-# What an agent is compared by: the two ways to say growth, and growth for the risk taken.
-COMPARED = ("cagr", "mean_log_return", "sharpe")
 MOST_DRAWS = 10_000
-NO_INTERVAL_RUIN = "a ruined run has no interval: resampling repeats or forgets the ruin"
-NO_INTERVAL_UNDEFINED = "undefined in some resampled histories"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One measure of one strategy: the mean over its seeds, and how sure that is.
-
-    Attributes:
-        value: mean over seeds; None where undefined (`reason` says why).
-        low, high: bootstrap interval over dates, drawn for all seeds together; None: see `reason`.
-        seeds: the measure of each seed; None where undefined.
-        reason: why something is None; empty otherwise.
-        iqm: interquartile mean over seeds (Agarwal et al. 2021); None with one seed.
-        iqm_low, iqm_high: its interval, with seeds drawn anew within the strategy and dates drawn
-            jointly; None as for `low`, and with one seed.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    seeds: list[float | None]
-    reason: str = ""
-    iqm: float | None = None
-    iqm_low: float | None = None
-    iqm_high: float | None = None
-
-    @property
-    def spread(self) -> tuple[float, float, float] | None:
-        """`(min, max, standard deviation)` over seeds; None for one seed or an undefined value."""
-        known = [x for x in self.seeds if x is not None]
-        if len(known) < 2 or len(known) < len(self.seeds):
-            return None
-        return min(known), max(known), float(np.std(known, ddof=1))
 
 
 @dataclass(frozen=True)
@@ -82,41 +54,6 @@ class StrategyEvidence:
     skill: Skill | None = None
     alpha: list[Alpha] = field(default_factory=list)
     hindsight: bool = False
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Agent less baseline in one measure, on the same dates.
-
-    Attributes:
-        agent: in a run without agents, the baseline that is compared with the first one.
-        low, high: bootstrap interval; None as `reason` says.
-        share_above_zero: share of replications in which the agent was ahead.
-        seeds_above_zero: share of the agent's seeds that were ahead on the dates as they came.
-        p_value: two-sided, of no difference; None without an interval.
-        p_holm: the same, corrected (Holm 1979) for all pairs of agent and baseline of the measure.
-    """
-
-    agent: str
-    baseline: str
-    measure: str
-    value: float | None
-    low: float | None
-    high: float | None
-    share_above_zero: float | None
-    seeds_above_zero: float | None
-    reason: str = ""
-    p_value: float | None = None
-    p_holm: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """Plain words: "better", "worse" or "not distinguishable from zero"."""
-        if self.low is None or self.high is None:
-            return "no interval"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "not distinguishable from zero"
 
 
 @dataclass(frozen=True)
@@ -248,8 +185,8 @@ def evaluate(
             f"no trajectories for {', '.join(missing) or 'any strategy'}; "
             f"there are: {', '.join(trajectories) or 'none'}"
         )
-    _check_not_all_ruined([t for name in roles if name not in named for t in trajectories[name]])
-    steps, window, notes = _align({name: trajectories[name] for name in roles})
+    check_not_all_ruined([t for name in roles if name not in named for t in trajectories[name]])
+    steps, window, notes = align({name: trajectories[name] for name in roles}, BENCHMARK)
     if window["steps"] < bootstrap.FEW_STEPS:
         notes.append(
             f"{window['steps']} steps are few: below {bootstrap.FEW_STEPS}, the intervals are "
@@ -257,44 +194,60 @@ def evaluate(
         )
     stacked = list(steps.values())
     mean_block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in stacked]))
-    draws = bootstrap.bootstrap_measures(
+    names = list(steps)
+    compared = compared_pairs(agents, baselines)
+    drawn = bootstrap.resample(
         stacked,
-        METRICS,
         replications=n_bootstrap,
         mean_block=mean_block,
         seed=seed,
+        pairs=[(names.index(one), names.index(other)) for one, other in compared],
         progress=progress,
     )
-    strategies: dict[str, StrategyEvidence] = {}
-    for k, (name, series) in enumerate(steps.items()):
-        runs = trajectories[name]
-        ruined = [bool(t.ruined) for t in runs]
-        strategies[name] = StrategyEvidence(
+    ruined = {name: [bool(t.ruined) for t in trajectories[name]] for name in names}
+    counted = trials or Trials()
+    strategies = {
+        name: StrategyEvidence(
             role=roles[name],
-            seeds=[t.seed for t in runs],
-            ruined=ruined,
+            seeds=[t.seed for t in trajectories[name]],
+            ruined=ruined[name],
             metrics={
-                m.name: _estimate(m.compute(series), draws[k, j], level, m.undefined, any(ruined))
-                for j, m in enumerate(METRICS)
+                m.name: estimate(m, series, drawn, k, level, any(ruined[name])) for m in METRICS
             },
+            skill=None if any(ruined[name]) else _skill(series, counted),
             hindsight=name in hindsight,
         )
+        for k, (name, series) in enumerate(steps.items())
+    }
     differences = [
-        _difference(agent, other, measure, strategies, steps, draws, level)
-        for agent, other in compared_pairs(agents, baselines)
+        difference(
+            (one, other),
+            measure,
+            (steps[one], steps[other]),
+            drawn,
+            (names.index(one), names.index(other), pair),
+            level,
+            any(ruined[one] + ruined[other]),
+        )
+        for pair, (one, other) in enumerate(compared)
         for measure in COMPARED
     ]
     settings = {
         "method": "stationary",
-        "interval": "percentile",
+        "interval": "studentised",
         "replications": n_bootstrap,
         "mean_block": mean_block,
         "level": level,
         "seed": seed,
     }
-    counted = asdict(trials or Trials())
     tests = _tests(steps, strategies, seed, n_bootstrap, level)
-    return Evidence(window, settings, strategies, differences, notes, counted, tests)
+    return Evidence(
+        window, settings, strategies, corrected(differences), notes, asdict(counted), tests
+    )
+
+
+def _skill(steps: Steps, trials: Trials) -> Skill:
+    return measure_skill(steps.net_return - steps.cash_return, steps.periods_per_year, trials)
 
 
 def _tests(
@@ -326,112 +279,3 @@ def compared_pairs(agents: Sequence[str], baselines: Sequence[str]) -> list[tupl
     if not agents:
         return [(name, baselines[0]) for name in baselines[1:]]
     return [(agent, other) for agent in agents for other in baselines]
-
-
-def _check_not_all_ruined(runs: Sequence[Trajectory]) -> None:
-    if runs and all(t.ruined and len(t.dates) < 2 for t in runs):
-        raise InputError(
-            "every strategy was ruined at the first step: its value fell below env.ruin of the "
-            "start; lower env.ruin or the costs, or look for a broken price in the data"
-        )
-
-
-def _align(
-    trajectories: Mapping[str, Sequence[Trajectory]],
-) -> tuple[dict[str, Steps], dict[str, Any], list[str]]:
-    """Stacks the seeds of every strategy on the dates that all share; says what was left out.
-
-    A ruined run is shorter than the window: what was left of its wealth stays as it is to the end,
-    so that its yearly figures are of the same window as the others'.
-    """
-    notes: list[str] = []
-    every = [t for runs in trajectories.values() for t in runs]
-    whole = [t for t in every if not t.ruined] or [max(every, key=lambda t: len(t.dates))]
-    common = whole[0].dates
-    for t in whole[1:]:
-        common = common[np.isin(common, t.dates)]
-    if len(common) < 2:
-        raise InputError(
-            "the trajectories share fewer than two dates; evaluate all strategies on one window"
-        )
-    steps: dict[str, Steps] = {}
-    for name, runs in trajectories.items():
-        rows = [_on_dates(t, common, is_index=name == BENCHMARK) for t in runs]
-        net, cash, turnover, cost, active = (np.stack(x) for x in zip(*rows, strict=True))
-        steps[name] = Steps(net, cash, turnover, cost, active, runs[0].periods_per_year)
-        for t in runs:
-            label = name if t.seed is None else f"{name} (seed {t.seed})"
-            if t.ruined:
-                end = date_text(t.dates, -1)
-                notes.append(
-                    f"{label} was ruined after {len(t.dates)} of {len(common)} steps, on {end}; "
-                    "its figures count nothing earned or paid afterwards; no intervals"
-                )
-            elif len(t.dates) != len(common):
-                notes.append(
-                    f"{label}: {len(common)} of its {len(t.dates)} steps are common to all "
-                    "strategies; only these are measured"
-                )
-    row = int(np.searchsorted(whole[0].dates, common[0]))
-    window = {
-        "first_decision": date_text(whole[0].decision_dates, row),
-        "first": date_text(common, 0),
-        "last": date_text(common, -1),
-        "steps": len(common),
-        "periods_per_year": float(whole[0].periods_per_year),
-    }
-    return steps, window, notes
-
-
-def _on_dates(t: Trajectory, common: Any, is_index: bool) -> tuple[Float, ...]:
-    """`net_return, cash_return, turnover, cost, active_share` on the common dates."""
-    keep = np.isin(t.dates, common)
-    n, missing = len(t.dates), len(common) - int(keep.sum())
-    active = np.full(n, np.nan) if is_index else t.active_share
-    series = (t.net_return, t.cash_return, t.turnover, np.broadcast_to(t.total_cost, (n,)), active)
-    if missing == 0:
-        return tuple(np.ascontiguousarray(x[keep], dtype=np.float64) for x in series)
-    return tuple(np.r_[x[keep], np.zeros(missing)] for x in series)
-
-
-def _estimate(values: Float, draws: Float, level: float, why: str, ruined: bool) -> Estimate:
-    seeds = [_number(x) for x in values]
-    value = _number(values.mean())
-    interval = None if value is None or ruined else bootstrap.percentile_interval(draws, level)
-    low, high = interval or (None, None)
-    reason = ""
-    if value is None:
-        reason = why
-    elif interval is None:
-        reason = NO_INTERVAL_RUIN if ruined else NO_INTERVAL_UNDEFINED
-    return Estimate(value, low, high, seeds, reason)
-
-
-def _difference(
-    agent: str,
-    other: str,
-    measure: str,
-    strategies: Mapping[str, StrategyEvidence],
-    steps: Mapping[str, Steps],
-    draws: Float,
-    level: float,
-) -> Difference:
-    metric, j = BY_NAME[measure], [m.name for m in METRICS].index(measure)
-    names = list(strategies)
-    ours, theirs = metric.compute(steps[agent]), metric.compute(steps[other]).mean()
-    value = _number(ours.mean() - theirs)
-    if value is None:
-        return Difference(agent, other, measure, None, None, None, None, None, metric.undefined)
-    ahead = float(np.mean(ours > theirs))
-    ruined = any(strategies[agent].ruined) or any(strategies[other].ruined)
-    gap = draws[names.index(agent), j] - draws[names.index(other), j]
-    interval = None if ruined else bootstrap.percentile_interval(gap, level)
-    if interval is None:
-        why = NO_INTERVAL_RUIN if ruined else NO_INTERVAL_UNDEFINED
-        return Difference(agent, other, measure, value, None, None, None, ahead, why)
-    above = float(np.mean(gap > 0))
-    return Difference(agent, other, measure, value, *interval, above, ahead)
-
-
-def _number(x: Any) -> float | None:
-    return float(x) if np.isfinite(x) else None
