@@ -245,7 +245,7 @@ def baseline_window(
         window=1,
         observation=policy.observation,
         action=policy.action,
-        action_settings={},
+        action_settings=getattr(policy, "action_settings", {}),
         episode_length=None,
     )
 
