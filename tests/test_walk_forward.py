@@ -159,8 +159,8 @@ def test_returns_behind_a_window_change_nothing_that_was_learned_for_it(tmp_path
     """Rows after the first test window are changed: its models, and its returns, stay."""
     from omegaconf import OmegaConf
 
-    from envs.data import market_data
     from experiments import learning, pipeline
+    from experiments.auditing.future import change_after
     from tests.test_pipeline import config
 
     cfg = config(*SMALL, "evaluation.workers=1", "n_seeds=1", "agents.second=null")
@@ -169,12 +169,8 @@ def test_returns_behind_a_window_change_nothing_that_was_learned_for_it(tmp_path
     builder = pipeline.build(cfg, "features.build")
     windows = pipeline.prepare_windows(cfg, market, builder)
     stop = windows[0].splits.test[1]
-    close = market.close.copy()
-    close[stop + 1 :] *= np.random.default_rng(0).uniform(0.5, 2.0, close[stop + 1 :].shape)
-    other = market_data.MarketData(
-        dates=market.dates, symbols=market.symbols, close=close,
-        periods_per_year=market.periods_per_year, name="changed",
-    )  # fmt: skip
+    other = change_after(market, stop, seed=0)
+    assert not np.array_equal(other.close[stop + 1 :], market.close[stop + 1 :])
     changed = pipeline.prepare_windows(cfg, other, builder)
     silent = learning.Listener(lambda *_: None, lambda *_: None, lambda *_: None)
     found = []
