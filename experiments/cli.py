@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, CLOSED = 2, 130, 141
 
 
 class JobFailed(Exception):
@@ -36,7 +36,7 @@ def start(main: Callable[[], Any], config_module: str = "hydra_conf") -> None:
     """Checks the command line, runs Hydra's `main`, and exits with a status.
 
     0: done; 1: a fault of the program, with its traceback; 2: bad input, one line without; 130:
-    interrupted.
+    interrupted; 141: nobody reads what is printed any more.
     """
     from hydra.errors import HydraException
 
@@ -45,6 +45,11 @@ def start(main: Callable[[], Any], config_module: str = "hydra_conf") -> None:
     try:
         sys.argv[1:] = checked(sys.argv[1:], config_module)
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer would fail once more when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED)
     except JobFailed as failure:
         sys.exit(failure.status)
     except (InputError, HydraException) as error:
@@ -61,6 +66,8 @@ def reported(run_dir: Path) -> Iterator[None]:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from experiments.run_folder import remove_empty_run
+
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     where = f"{run_dir}: " if sweep else ""
     try:
@@ -68,6 +75,10 @@ def reported(run_dir: Path) -> Iterator[None]:
     except InputError as error:
         complain(where + str(error))
         status = BAD_INPUT
+        if not (sweep or _was_there()):
+            remove_empty_run(run_dir)
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         again = f"python -m experiments.run resume={_quoted(run_dir)}"
         print(f"\ninterrupted; go on with: {again}", file=sys.stderr, flush=True)
@@ -80,6 +91,13 @@ def reported(run_dir: Path) -> Iterator[None]:
     if sweep:
         raise JobFailed(status)
     raise SystemExit(status)
+
+
+def _was_there() -> bool:
+    """Whether the folder may be older than the run: it is resumed, or the user has named it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return any(text.startswith("hydra.run.") for text in HydraConfig.get().overrides.hydra)
 
 
 def complain(message: str) -> None:

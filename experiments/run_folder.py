@@ -7,13 +7,19 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from envs.errors import InputError
+
+# What Hydra and a run write before anything is computed.
+FIRST_FILES = (
+    ".lock", "config.yaml", "provenance.json", "trial.json", ".hydra/config.yaml",
+    ".hydra/hydra.yaml", ".hydra/overrides.yaml",
+)  # fmt: skip
 
 
 def open_run_folder(path: str | Path) -> Path:
@@ -58,6 +64,23 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is working in this run folder; wait for it to end"
             ) from None
         yield
+
+
+def remove_empty_run(folder: Path) -> None:
+    """Removes the folder of a run that was refused before it made anything.
+
+    A folder that holds any other file than those that every run begins with is left as it is.
+    """
+    began = [folder / name for name in FIRST_FILES if (folder / name).is_file()]
+    found = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+    if not folder.is_dir() or folder.is_symlink() or set(found) != set(began):
+        return
+    for path in began:
+        path.unlink()
+    for inner in (folder / ".hydra", folder):
+        # A folder that is not empty, or came in between, stays.
+        with suppress(OSError):
+            inner.rmdir()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from envs.errors import InputError
 from experiments.cli import checked
 from experiments.overrides import check_job
+from experiments.run_folder import remove_empty_run
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = "tiny_conf"
@@ -220,6 +221,10 @@ def test_exit_status_and_message(tiny, tmp_path):
 
     bad_input = run(tiny, tmp_path, "seed=7")
     assert (bad_input.returncode, bad_input.stderr) == (2, "error: seven is unlucky\n")
+    assert not list((tmp_path / "outputs/tiny").iterdir())
+    (tmp_path / "kept").mkdir()
+    run(tiny, tmp_path, "seed=7", "hydra.run.dir=kept")
+    assert (tmp_path / "kept/.hydra/overrides.yaml").exists()
 
     fault = run(tiny, tmp_path, "seed=8")
     assert fault.returncode == 1
@@ -259,6 +264,36 @@ def test_runs_of_the_same_moment_have_their_own_folders(tiny, tmp_path):
     for _ in range(2):
         run(tiny, tmp_path, "seed=1")
     assert len(list((tmp_path / "outputs/tiny").iterdir())) == 2
+
+
+def test_only_what_every_run_begins_with_is_removed(tmp_path):
+    def begun(*more):
+        folder = tmp_path / "run"
+        for name in (".hydra/hydra.yaml", ".lock", "config.yaml", *more):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("")
+        remove_empty_run(folder)
+        return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+    for name in ("notes.txt", "agents/ppo/checkpoint", ".hydra/mine.yaml"):
+        assert begun(name) == sorted((".hydra/hydra.yaml", ".lock", "config.yaml", name))
+        (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / "link").symlink_to(tmp_path)
+    assert len(begun()) == 3
+    (tmp_path / "run" / "link").unlink()
+    (tmp_path / "run" / "agents").mkdir(exist_ok=True)
+    assert begun() == [] and (tmp_path / "run" / "agents").is_dir()
+    remove_empty_run(tmp_path / "nowhere")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m experiments.run --help | true; "
+         "echo ${PIPESTATUS[0]}"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("141\n", "")
 
 
 def test_help_is_quick(tmp_path):
