@@ -68,6 +68,11 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     facts = begin_provenance(folder, market, seeds)
     windows = prepare_windows(cfg, market, build(cfg, "features.build"))
     plan, splits = windows[0].plan, [window.splits for window in windows]
+    if agents and not plan.trains:
+        raise InputError(
+            f"evaluation {type(plan).__name__} tests on every row and has none to train "
+            f"{', '.join(agents)} on; choose agent=none, or evaluation=holdout or walk_forward"
+        )
 
     # Checks the configured env whether or not an agent is there to use it.
     for window in windows:

@@ -17,11 +17,12 @@ from envs.data.market_data import MarketData
 from experiments.evaluation.attribution import attribute
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.regimes import breakdown
+from experiments.evaluation.results_csv import results_csv
 from experiments.evaluation.robustness import study
 from experiments.evaluation.splits import WINDOWS, Splits, date_text
 from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.provenance import provenance
-from experiments.run_folder import open_run_folder, write_json
+from experiments.run_folder import open_run_folder, write_json, write_text
 from experiments.tracking import Tracker
 
 EXECUTION = {
@@ -66,12 +67,13 @@ def write_results(
     facts: dict[str, Any],
     first: Sequence[str] = (),
 ) -> None:
-    """Writes `trajectories.h5`, `metrics.json`, `analysis.json`, `provenance.json` and
-    `report.html`."""
+    """Writes `trajectories.h5`, `metrics.json`, `results.csv`, `analysis.json`, `provenance.json`
+    and `report.html`."""
     from experiments.reports.report import write_report
 
     save_trajectories(folder / "trajectories.h5", trajectories)
     write_json(folder / "metrics.json", evidence.as_dict())
+    write_text(folder / "results.csv", results_csv(trajectories, evidence))
     analysis = analyse(cfg, market, trajectories, evidence.of_role("agent"))
     write_json(folder / "analysis.json", analysis)
     began = datetime.fromisoformat(facts["started"])
@@ -112,12 +114,14 @@ def analyse(
 def days_of_windows(
     market: MarketData, windows: Sequence[Splits]
 ) -> dict[str, tuple[str, str, int]]:
-    """`window_days` of train, validation and test, numbered where there are several of each."""
+    """`window_days` of train, validation and test, numbered where there are several of each; none
+    of an empty window."""
     names = [""] if len(windows) == 1 else [f" {k + 1}" for k in range(len(windows))]
     return {
         f"{key}{name}": window_days(market, getattr(splits, key))
         for name, splits in zip(names, windows, strict=True)
         for key in WINDOWS
+        if len(range(*getattr(splits, key)))
     }
 
 

@@ -71,10 +71,11 @@ class OnlineNewtonStep(OnlinePolicy):
 class UniversalPortfolio(OnlinePolicy):
     """All constant mixes at once, each with the money that it has made (Cover 1991).
 
-    The integral over the simplex is a mean over mixes drawn uniformly from it.
+    The integral over the simplex is a mean over mixes drawn uniformly from it. Each draw enters
+    with all its rotations, so that the first portfolio is uniform, as is that of the integral.
 
     Args:
-        samples: number of mixes, >= 1. seed: of the draw.
+        samples: number of mixes, >= 1, rounded up to whole rotations. seed: of the draw.
     """
 
     name = "up"
@@ -85,10 +86,12 @@ class UniversalPortfolio(OnlinePolicy):
         super().__init__(market)
 
     def decide(self, relatives: Float) -> Float:
+        n_assets = relatives.shape[1]
         rng = np.random.default_rng(self.seed)
         # Exponentials over their sum are uniform on the simplex.
-        mixes = rng.standard_exponential((self.samples, relatives.shape[1]))
-        mixes /= mixes.sum(axis=1, keepdims=True)
+        drawn = rng.standard_exponential((-(-self.samples // n_assets), n_assets))
+        drawn /= drawn.sum(axis=1, keepdims=True)
+        mixes = np.concatenate([np.roll(drawn, k, axis=1) for k in range(n_assets)])
         weights = np.empty_like(relatives)
         kernels.up_nb(relatives, mixes, weights)
         return weights

@@ -3,7 +3,7 @@
 from envs.features.build import build_features
 from envs.features.catalogue import DEFAULT, GROUPS, catalogue
 from envs.features.causality import first_leak
-from envs.features.observed import observed_features
+from envs.features.observed import no_features, observed_features
 from envs.features.panel import FeaturePanel
 from envs.features.scalers import (
     MinMaxScaler,
@@ -28,6 +28,7 @@ __all__ = [
     "build_features",
     "catalogue",
     "first_leak",
+    "no_features",
     "observed_features",
     "scaler_from_dict",
 ]

@@ -9,6 +9,12 @@ from envs.errors import InputError
 from envs.features.panel import FeaturePanel
 
 
+def no_features(market: MarketData) -> FeaturePanel:
+    """A panel without features: observations hold the weights, and the mask where some assets do
+    not always trade. No row is lost to a warm-up."""
+    return FeaturePanel(np.zeros((*market.close.shape, 0), np.float32), ())
+
+
 def observed_features(market: MarketData) -> FeaturePanel:
     """`market.observed` as a panel; known at each row, without warm-up, in units near 1.
 
@@ -23,7 +29,7 @@ def observed_features(market: MarketData) -> FeaturePanel:
             "is not one; choose another option of features"
         )
     if market.observed is None:
-        return FeaturePanel(np.zeros((*market.close.shape, 0), np.float32), ())
+        return no_features(market)
     names = market.observed_names
     groups = {"observed": slice(0, len(names))}
     return FeaturePanel(np.array(market.observed), names, groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from envs.data.arguments import whole_number
 from envs.data.market_data import MarketData
@@ -18,6 +18,7 @@ class Plan:
     """Base of `Holdout`, `WalkForward` and others, which say how the rows are cut.
 
     Attributes:
+        trains: whether there are rows to train agents on.
         purge: rows left out between windows.
         baselines: name -> settings of its constructor; None instead of settings leaves it out.
         n_bootstrap, level: replications and level of the intervals.
@@ -28,6 +29,7 @@ class Plan:
         InputError: without a baseline, or for a number that no run could use.
     """
 
+    trains: ClassVar[bool] = True
     purge: int = 21
     baselines: Mapping[str, Mapping[str, Any] | None] = field(
         default_factory=lambda: {"equal_weight": {}}
