@@ -6,6 +6,7 @@ The run folder's own files are the record; TensorBoard and W&B are windows onto 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import sys
 import time
@@ -76,12 +77,17 @@ def wandb_tracker(
     Args:
         run_dir: W&B's own files go into `run_dir/wandb`.
         config: the resolved configuration, shown beside the run.
-        project, entity, group, job_type, tags: where the run is filed; entity None is the default
-            of the account.
+        project, entity, tags: where the run is filed; entity None is the default of the account.
+        group: runs that W&B shows as one; None: those that differ in nothing but their seed
+            (`run_group`).
+        job_type: None: "train" where an agent is trained, else "baselines".
         init_timeout, finish_timeout: seconds to wait for the server; then the run is kept offline,
             or what is not uploaded stays on disk for `wandb sync`.
     """
-    from experiments.tracking_backends import WandbTracker
+    from experiments.tracking_wandb import WandbTracker
+
+    table = CsvTracker(run_dir)
+    former = table.former()
 
     def open_run() -> Tracker:
         return WandbTracker(
@@ -89,14 +95,32 @@ def wandb_tracker(
             config or {},
             project=project,
             entity=entity,
-            group=group,
-            job_type=job_type,
+            group=group or run_group(config or {}),
+            job_type=job_type or job_type_of(config or {}),
             tags=tags,
             init_timeout=init_timeout,
             finish_timeout=finish_timeout,
+            former=former,
         )
 
-    return Trackers(run_dir, [CsvTracker(run_dir), Unfailing("Weights & Biases", open_run)])
+    return Trackers(run_dir, [table, Unfailing("Weights & Biases", open_run)])
+
+
+def run_group(config: Mapping[str, Any]) -> str:
+    """Name of the recipe and a hash of all settings but the seed: `ppo_portfolio-1f0c9a2b`.
+
+    Equal for runs that differ in nothing but their seed, or in how they are tracked.
+    """
+    from experiments.comparing.configs import flat, without_luck
+
+    settings = sorted(without_luck(flat(config)).items())
+    digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+    return f"{config.get('name', 'run')}-{digest}"
+
+
+def job_type_of(config: Mapping[str, Any]) -> str:
+    """ "train" where the configuration has an agent, else "baselines"."""
+    return "train" if config.get("agent") or config.get("agents") else "baselines"
 
 
 # ---------------------------------------------------------------------- what they are made of
@@ -215,6 +239,14 @@ class CsvTracker:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self._path, text.getvalue())
+
+    def former(self) -> dict[str, list[tuple[int, dict[str, float]]]]:
+        """Seed -> `(step, values)` of every row that is there, in their order."""
+        found: dict[str, list[tuple[int, dict[str, float]]]] = {}
+        for row in self._read():
+            values = {k: float(v) for k, v in row.items() if k not in self.KEYS and v}
+            found.setdefault(row["seed"], []).append((int(row["step"]), values))
+        return found
 
     def rewind(self, seed: Seed, step: int) -> None:
         rows = self._read()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import struct
 import sys
-import time
 import types
 
 import pytest
@@ -17,6 +15,7 @@ from envs.errors import InputError
 from experiments import tracking
 from experiments.progress import Progress, clock
 from experiments.tracking import CsvTracker, csv_tracker, tensorboard_tracker, wandb_tracker
+from tests.wandb_files import finished, rows
 
 KEY = "abcdef0123456789abcdef0123456789abcdef01"
 
@@ -146,29 +145,6 @@ def test_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------------- Weights & Biases
-def wandb_records(path):
-    """All records of an offline run file: a LevelDB log of protobuf messages."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data = path.read_bytes()
-    assert data[:4] == b":W&B"
-    position, parts, block = 7, b"", 32768
-    while position + 7 <= len(data):
-        if block - position % block < 7:
-            position += block - position % block
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, position)
-        if kind == 0 or position + 7 + length > len(data):
-            break
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
 def test_wandb_offline_holds_what_was_logged_and_no_key(tmp_path, monkeypatch, capfd):
     import json
 
@@ -178,20 +154,12 @@ def test_wandb_offline_holds_what_was_logged_and_no_key(tmp_path, monkeypatch, c
     fill(wandb_tracker(tmp_path, config, project="p", group="g", job_type="train", tags=["t"]))
 
     path = next((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
-    records: list = []
-    for _ in range(200):  # W&B's own process may close its file a moment after `finish`
-        records = list(wandb_records(path))
-        if records and records[-1].WhichOneof("record_type") == "exit":
-            break
-        time.sleep(0.1)
+    records = finished(path)
     run = next(r.run for r in records if r.WhichOneof("record_type") == "run")
     assert (run.project, run.run_group, run.job_type, list(run.tags)) == ("p", "g", "train", ["t"])
     saved = {u.key: json.loads(u.value_json) for u in run.config.update}
     assert saved["seed"] == 3 and saved["agent"] == {"_target_": "somewhere.PPO"}
-    history = [
-        {".".join([i.key] if i.key else i.nested_key): json.loads(i.value_json) for i in h.item}
-        for h in (r.history for r in records if r.WhichOneof("record_type") == "history")
-    ]
+    history = rows(records)
     read = [h["seed_1/validation"] for h in history if "seed_1/validation" in h]
     assert read == [1.1, 1.2]
     assert [h["seed_1/step"] for h in history if "seed_1/step" in h] == [10, 20]
@@ -210,7 +178,7 @@ def test_wandb_offline_holds_what_was_logged_and_no_key(tmp_path, monkeypatch, c
 
 
 def test_wandb_without_key_or_network_is_offline(tmp_path, monkeypatch):
-    from experiments.tracking_backends import default_mode
+    from experiments.tracking_wandb import default_mode
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
