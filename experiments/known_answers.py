@@ -2,7 +2,8 @@
 
 Runs the recipes `+exp=known_answer/...` one by one, each with several seeds, and prints and saves
 one table. Each recipe is a run of its own in a folder below `--out`; called again with the same
-folder, the command keeps what is finished and goes on where it was interrupted.
+folder, the command keeps what is finished and goes on where it was interrupted. KEY=VALUE is handed
+to every run.
 
 Exit status 0, 2 if an argument cannot be used, 1 if a recipe failed.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import InputError
-from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
+from experiments.cli import BAD_INPUT, INTERRUPTED, checked, complain, saved_config
 from experiments.run_folder import open_run_folder, write_json, write_text
 
 FAILED = 1
@@ -50,6 +51,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "recipes", nargs="*", metavar="RECIPE", help="merton, heston_ddpg, ...; default: all"
     )
+    parser.epilog = "KEY=VALUE among the recipes changes a setting of every run."
     parser.add_argument("--seeds", type=int, default=5, help="of each agent (default 5)")
     parser.add_argument("--jobs", type=int, default=1, help="recipes run at once (default 1)")
     parser.add_argument("--out", type=Path, help="default: outputs/known_answers/TIME")
@@ -58,11 +60,13 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the arguments, runs, prints, and returns the exit status."""
-    arguments = command_line().parse_args(argv)
+    arguments = command_line().parse_intermixed_args(argv)
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     out = arguments.out or Path("outputs") / "known_answers" / now
     try:
-        return run(arguments.recipes or recipes(), arguments.seeds, arguments.jobs, out)
+        overrides = [text for text in arguments.recipes if "=" in text]
+        names = [text for text in arguments.recipes if "=" not in text]
+        return run(names or recipes(), arguments.seeds, arguments.jobs, out, overrides)
     except InputError as error:
         complain(str(error))
         return BAD_INPUT
@@ -77,11 +81,16 @@ def recipes() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[0] != "_")
 
 
-def run(names: Sequence[str], seeds: int, jobs: int, out: Path) -> int:
+def run(
+    names: Sequence[str], seeds: int, jobs: int, out: Path, overrides: Sequence[str] = ()
+) -> int:
     """Runs the recipes into `out` and writes `table.json`, `table.csv` and `table.md` there.
 
+    Args:
+        overrides: KEY=VALUE of every run.
+
     Raises:
-        InputError: for an unknown recipe, or a folder of other settings.
+        InputError: for an unknown recipe or key, or a folder of other settings.
     """
     known = recipes()
     unknown = [name for name in names if name not in known]
@@ -98,20 +107,30 @@ def run(names: Sequence[str], seeds: int, jobs: int, out: Path) -> int:
         reason = str(error).partition(";")[0]
         raise InputError(f"{reason}; choose another with --out FOLDER") from None
     for name in names:
-        _check_seeds(out / name, seeds)
+        _check_settings(out / name, seeds, _settings(name, seeds, overrides))
     print(f"{len(names)} recipes, {seeds} seeds each, in {out}")
     with ThreadPoolExecutor(jobs) as pool:
-        good = list(pool.map(lambda name: _run_recipe(name, seeds, out / name), names))
+        good = list(
+            pool.map(lambda name: _run_recipe(_settings(name, seeds, overrides), out / name), names)
+        )
     rows = [row(name, out / name) for name, fine in zip(names, good) if fine]
     write_json(out / "table.json", rows)
     write_text(out / "table.csv", _csv(rows))
-    write_text(out / "table.md", markdown(rows))
+    write_text(out / "table.md", markdown(rows, overrides))
     _print(rows)
     print(f"table: {out / 'table.md'}")
     return 0 if all(good) else FAILED
 
 
-def _check_seeds(folder: Path, seeds: int) -> None:
+def _settings(name: str, seeds: int, overrides: Sequence[str]) -> list[str]:
+    return [f"+exp={GROUP}/{name}", f"n_seeds={seeds}", *overrides]
+
+
+def _check_settings(folder: Path, seeds: int, settings: list[str]) -> None:
+    taken = [text for text in settings[2:] if text.startswith(("n_seeds=", "resume=", "hydra."))]
+    if taken:
+        raise InputError(f"{taken[0]}: this command sets it itself; see --seeds and --out")
+    checked(settings)
     if (folder / ANSWER).exists():
         _read(folder / ANSWER)
     if (folder / "config.yaml").exists() and saved_config(folder).n_seeds != seeds:
@@ -119,14 +138,25 @@ def _check_seeds(folder: Path, seeds: int) -> None:
             f"{folder} was begun with {saved_config(folder).n_seeds} seeds, not {seeds}; "
             "choose another --out"
         )
+    begun = folder / ".hydra" / "overrides.yaml"
+    if begun.exists():
+        from omegaconf import OmegaConf
+
+        before = sorted(str(text) for text in OmegaConf.load(begun))
+        if before != sorted(settings):
+            raise InputError(
+                f"{folder} was begun with {' '.join(before)}, not with "
+                f"{' '.join(sorted(settings))}; choose another --out"
+            )
 
 
-def _run_recipe(name: str, seeds: int, folder: Path) -> bool:
+def _run_recipe(settings: Sequence[str], folder: Path) -> bool:
     """One recipe in a process of its own, unless it is finished; False if it failed."""
+    name = folder.name
     if (folder / ANSWER).exists() and (folder / "report.html").exists():
         print(f"{name}: finished before", flush=True)
         return True
-    what = [f"+exp={GROUP}/{name}", f"n_seeds={seeds}", f"hydra.run.dir={folder}"]
+    what = [*settings, f"hydra.run.dir={folder}"]
     if (folder / "config.yaml").exists():
         what = [f"resume={folder}"]
     log = open_run_folder(folder) / "log.txt"
@@ -198,7 +228,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
+def markdown(rows: Sequence[dict[str, Any]], overrides: Sequence[str] = ()) -> str:
     """The table as text for a page, with where it comes from."""
     from experiments.provenance import git_state, machine
 
@@ -206,12 +236,13 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     git, computer = git_state(), machine()
+    command = " ".join(["python -m experiments.known_answers", *overrides])
     lines += [
         "",
         f"Score: 1 is the optimum, 0 equal weight; mean of {seeds} seeds, their 95 % interval, and "
         "the lowest seed. Policy, optimum and equal weight: utility in percent a year on common "
         "random paths. Seconds: of one seed.",
-        f"`python -m experiments.known_answers`, commit {str(git['commit'])[:12]}"
+        f"`{command}`, commit {str(git['commit'])[:12]}"
         f"{' with changes' if git['dirty'] else ''}, {datetime.now(UTC):%Y-%m-%d}, "
         f"{computer['processor']}, {computer['cpu_count']} cores, Python {computer['python']}.",
     ]

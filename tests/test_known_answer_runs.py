@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +110,40 @@ def test_the_command_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
     assert "finished before" in capsys.readouterr().out
     # Other settings do not mix with what is there.
     assert known_answers.main([*arguments[:3], "2", *arguments[4:]]) == 2
+
+
+def test_overrides_reach_every_run(tmp_path, monkeypatch, capsys):
+    ran = []
+    real = known_answers.subprocess.run
+
+    def instead(command, **keywords):
+        if "experiments.run" not in command:
+            return real(command, **keywords)
+        ran.append(command[3:])
+        folder = Path(command[-1].removeprefix("hydra.run.dir="))
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(command[3:-1]))
+        (folder / "config.yaml").write_text("n_seeds: 2\n")
+        return type("Failed", (), {"returncode": 3})
+
+    monkeypatch.setattr(known_answers.subprocess, "run", instead)
+    out = ["--out", str(tmp_path), "--seeds", "2"]
+    given = ["merton", "agent.total_steps=1000", "heston", *out, "known_answer.n_paths=9"]
+    assert known_answers.main(given) == 1
+    for name, words in zip(("merton", "heston"), ran, strict=True):
+        assert words[:-1] == [
+            f"+exp=known_answer/{name}", "n_seeds=2", "agent.total_steps=1000",
+            "known_answer.n_paths=9",
+        ]  # fmt: skip
+    assert "agent.total_steps=1000" in (tmp_path / "table.md").read_text()
+    capsys.readouterr()
+    for wrong, message in (
+        (["merton", *out], "was begun with"),
+        (["merton", "agent.total_step=1", *out], "did you mean agent.total_steps?"),
+        (["merton", "n_seeds=3", *out], "sets it itself"),
+    ):
+        assert known_answers.main(wrong) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_bad_arguments_are_named(capsys, tmp_path):
