@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import trim_mean
+from statsmodels.stats.multitest import multipletests
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import metrics as m
+from experiments.evaluation.alpha import measure_alpha
 from experiments.evaluation.evidence import Evidence, evaluate
+from experiments.evaluation.factors import fama_french
 from experiments.evaluation.holdout import Holdout
+from experiments.evaluation.skill import Trials, measure_skill
 from experiments.evaluation.table import label, print_table, spread_text
 from experiments.evaluation.trajectory_store import load_trajectories, save_trajectories
 from experiments.reports.summary import headline
@@ -74,6 +79,104 @@ def test_differences_are_paired_and_signed() -> None:
     # An index pays no costs: it has a row, and does not compete.
     assert e.difference("ppo", "benchmark", "sharpe") is None and "benchmark" in e.strategies
     assert e.difference("momentum", "equal_weight", "cagr") is None
+
+
+def test_p_values_say_what_the_intervals_say_and_holm_counts_the_pairs() -> None:
+    e = evidence_of(example_run(n=250), n_bootstrap=199)
+    for d in e.differences:
+        assert d.p_value is not None and d.p_holm is not None
+        assert (d.verdict in ("better", "worse")) == (d.p_value <= 0.05)
+    sharpe = [d for d in e.differences if d.measure == "sharpe"]
+    assert len(sharpe) == 4
+    p = [d.p_value for d in sharpe if d.p_value is not None]
+    expected = multipletests(p, method="holm")[1]
+    assert [d.p_holm for d in sharpe] == pytest.approx(list(expected))
+
+
+def test_the_interquartile_mean_needs_seeds() -> None:
+    run = example_run(n=150, seeds=tuple(range(8)))
+    e = evidence_of(run)
+    growth = e.strategies["ppo"].metrics["cagr"]
+    assert growth.iqm == pytest.approx(trim_mean([x or 0.0 for x in growth.seeds], 0.25))
+    assert growth.iqm_low is not None and growth.iqm_high is not None
+    assert growth.iqm_low < growth.iqm < growth.iqm_high
+    alone = e.strategies["momentum"].metrics["cagr"]
+    assert (alone.iqm, alone.iqm_low, alone.iqm_high) == (None, None, None)
+    assert not any("one seed" in note for note in e.notes)
+    one = evidence_of(example_run(n=150, seeds=(3,)))
+    assert any("ppo has one seed: there is no interval over seeds" in note for note in one.notes)
+
+
+def test_skill_and_alpha_of_each_strategy() -> None:
+    run = example_run(n=700)
+    names = {"baselines": BASELINES, "agents": ["ppo"]}
+    e = evaluate(
+        run, **names, n_bootstrap=20, trials=Trials(9, 0.2, "a ledger"), factors=fama_french()
+    )
+    assert e.trials == {"count": 9, "sharpe_variance": 0.2, "source": "a ledger"}
+    ppo, index = e.strategies["ppo"], e.strategies["benchmark"]
+    excess = np.stack([t.net_return - t.cash_return for t in run["ppo"]])
+    assert ppo.skill == measure_skill(excess, 252.0, Trials(9, 0.2))
+    market = (run["benchmark"][0].net_return - run["benchmark"][0].cash_return)[:, None]
+    each = [measure_alpha(x, market, ("benchmark",), 252.0, "benchmark").alpha for x in excess]
+    assert ppo.alpha[0].alpha == pytest.approx(np.mean([a or 0.0 for a in each]))
+    assert [a.against for a in ppo.alpha] == ["benchmark", "Fama-French"]
+    assert ppo.alpha[1].n == 31 and ppo.alpha[1].t is not None
+    assert [a.against for a in index.alpha] == ["Fama-French"]
+    without = {name: runs for name, runs in run.items() if name != "benchmark"}
+    e = evaluate(without, **names, n_bootstrap=20)
+    assert [a.against for a in e.strategies["ppo"].alpha] == ["equal_weight"]
+    assert e.strategies["equal_weight"].alpha == []
+
+
+def test_hindsight_is_marked() -> None:
+    run = example_run(n=100)
+    e = evaluate(run, baselines=BASELINES, agents=["ppo"], n_bootstrap=20, hindsight=["momentum"])
+    assert [name for name, s in e.strategies.items() if s.hindsight] == ["momentum"]
+    assert any("momentum was chosen with the test window in view" in note for note in e.notes)
+
+
+@pytest.mark.parametrize(
+    ("series", "value", "words"),
+    [
+        ("net_return", np.nan, "net_return is nan"),
+        ("turnover", np.inf, "turnover is inf"),
+        ("costs", np.nan, "costs of commission is nan"),
+    ],
+)
+def test_what_is_no_number_is_named_with_strategy_seed_and_date(
+    series: str, value: float, words: str
+) -> None:
+    run = example_run(n=100)
+    t = run["ppo"][1]
+    if series == "costs":
+        broken = {k: x.copy() for k, x in t.costs.items()}
+        broken["commission"][[40, 60]] = value
+        run["ppo"][1] = replace(t, costs=broken)
+    else:
+        values = getattr(t, series).copy()
+        values[[40, 60]] = value
+        run["ppo"][1] = replace(t, **{series: values})
+    with pytest.raises(InputError) as error:
+        evidence_of(run)
+    day = str(t.dates[40])[:10]
+    assert f"ppo (seed 1): {words} at step 40, on {day} (2 of 100 steps)" in str(error.value)
+
+
+def test_constant_returns_have_no_sharpe_ratio_and_say_so() -> None:
+    run = example_run(n=120)
+    cash = run["momentum"][0].cash_return
+    run["momentum"] = [replace(run["momentum"][0], net_return=cash.copy())]
+    e = evidence_of(run)
+    momentum = e.strategies["momentum"]
+    sharpe = momentum.metrics["sharpe"]
+    assert (sharpe.value, sharpe.low) == (None, None) and sharpe.reason
+    assert momentum.skill is not None and "constant" in momentum.skill.reason
+    growth = momentum.metrics["cagr"]
+    assert growth.low == growth.value == growth.high
+    d = e.difference("ppo", "momentum", "sharpe")
+    assert d is not None and d.p_value is None and d.p_holm is None
+    json.dumps(e.as_dict(), allow_nan=False)
 
 
 def test_without_agents_every_baseline_is_compared_with_the_first() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
@@ -50,9 +52,25 @@ def check_not_all_ruined(runs: Sequence[Trajectory]) -> None:
         )
 
 
-def align(
-    trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str
-) -> tuple[dict[str, Steps], dict[str, Any], list[str]]:
+@dataclass(frozen=True)
+class Aligned:
+    """All strategies on the dates that they share.
+
+    Attributes:
+        steps: name -> `Steps` with arrays `[S, n]`.
+        window: `first_decision, first, last, steps, periods_per_year`.
+        notes: what was left out, in plain words.
+        decision_dates, dates: `[n]` when each return begins and ends.
+    """
+
+    steps: dict[str, Steps]
+    window: dict[str, Any]
+    notes: list[str]
+    decision_dates: NDArray[np.datetime64]
+    dates: NDArray[np.datetime64]
+
+
+def align(trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str) -> Aligned:
     """Stacks the seeds of every strategy on the dates that all share; says what was left out.
 
     A ruined run is shorter than the window: what was left of its wealth stays as it is to the end,
@@ -89,15 +107,15 @@ def align(
                     f"{label}: {len(common)} of its {len(t.dates)} steps are common to all "
                     "strategies; only these are measured"
                 )
-    row = int(np.searchsorted(whole[0].dates, common[0]))
+    rows_of = np.searchsorted(whole[0].dates, common)
     window = {
-        "first_decision": date_text(whole[0].decision_dates, row),
+        "first_decision": date_text(whole[0].decision_dates, int(rows_of[0])),
         "first": date_text(common, 0),
         "last": date_text(common, -1),
         "steps": len(common),
         "periods_per_year": float(whole[0].periods_per_year),
     }
-    return steps, window, notes
+    return Aligned(steps, window, notes, whole[0].decision_dates[rows_of], common)
 
 
 def _on_dates(t: Trajectory, common: Any, is_index: bool) -> tuple[Float, ...]:

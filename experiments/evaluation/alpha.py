@@ -9,8 +9,9 @@ import numpy as np
 
 from experiments.evaluation.metrics import RESOLUTION, Float
 
-# Fewer returns than this, or than ten for each coefficient, say nothing of an intercept.
+# Fewer returns than this, or than five for each coefficient, say nothing of an intercept.
 FEWEST = 24
+PER_COEFFICIENT = 5
 # What is left after one lag is taken out must not be blown up beyond any use.
 MOST_PERSISTENT = 0.97
 
@@ -53,8 +54,9 @@ def measure_alpha(
         against: name of the benchmark or the set of factors.
     """
     n, k = len(excess), 1 + len(names)
-    if n < max(FEWEST, 10 * k):
-        return _undefined(against, n, f"{n} returns are too few: {max(FEWEST, 10 * k)} are needed")
+    fewest = max(FEWEST, PER_COEFFICIENT * k)
+    if n < fewest:
+        return _undefined(against, n, f"{n} returns are too few: {fewest} are needed")
     design = np.column_stack([np.ones(n), factors])
     scale = np.linalg.norm(design, axis=0)
     if (scale <= RESOLUTION).any() or np.linalg.matrix_rank(design / scale, tol=1e-9) < k:

@@ -13,8 +13,8 @@ import numpy as np
 from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import bootstrap, multiple
-from experiments.evaluation.alignment import align, check_not_all_ruined
-from experiments.evaluation.alpha import Alpha
+from experiments.evaluation.alignment import Aligned, align, check_not_all_ruined
+from experiments.evaluation.alpha import Alpha, measure_alpha
 from experiments.evaluation.estimates import (
     COMPARED,
     Difference,
@@ -23,11 +23,13 @@ from experiments.evaluation.estimates import (
     difference,
     estimate,
 )
+from experiments.evaluation.factors import Factors
 from experiments.evaluation.metrics import METRICS, Steps
 from experiments.evaluation.skill import Skill, Trials, measure_skill
 
 FORMAT = 2
 BENCHMARK = "benchmark"
+EQUAL_WEIGHT = "equal_weight"
 MOST_DRAWS = 10_000
 
 
@@ -155,6 +157,7 @@ def evaluate(
     level: float = 0.95,
     progress: Callable[[int], None] | None = None,
     trials: Trials | None = None,
+    factors: Factors | None = None,
     hindsight: Collection[str] = (),
 ) -> Evidence:
     """Measures every strategy on common dates and compares each agent with each baseline.
@@ -167,6 +170,7 @@ def evaluate(
         level: of the intervals, in (0, 1).
         progress: called with the number of replications done.
         trials: how many strategies were tried, for the deflated Sharpe ratio; default: one.
+        factors: to measure alpha against as well, where their dates overlap.
         hindsight: names of strategies that were chosen with the test window in view.
 
     Raises:
@@ -186,11 +190,24 @@ def evaluate(
             f"there are: {', '.join(trajectories) or 'none'}"
         )
     check_not_all_ruined([t for name in roles if name not in named for t in trajectories[name]])
-    steps, window, notes = align({name: trajectories[name] for name in roles}, BENCHMARK)
+    aligned = align({name: trajectories[name] for name in roles}, BENCHMARK)
+    steps, window, notes = aligned.steps, aligned.window, aligned.notes
     if window["steps"] < bootstrap.FEW_STEPS:
         notes.append(
             f"{window['steps']} steps are few: below {bootstrap.FEW_STEPS}, the intervals are "
             "somewhat too narrow, and a difference that they call better or worse is less sure"
+        )
+    notes += [
+        f"{name} has one seed: there is no interval over seeds, and how much of its result is luck "
+        "of training is not known"
+        for name in agents
+        if len(trajectories[name]) == 1
+    ]
+    bounds = [name for name in steps if name in hindsight]
+    if bounds:
+        notes.append(
+            f"{', '.join(bounds)} {'was' if len(bounds) == 1 else 'were'} chosen with the test "
+            "window in view: a bound, not a competitor"
         )
     stacked = list(steps.values())
     mean_block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in stacked]))
@@ -215,6 +232,7 @@ def evaluate(
                 m.name: estimate(m, series, drawn, k, level, any(ruined[name])) for m in METRICS
             },
             skill=None if any(ruined[name]) else _skill(series, counted),
+            alpha=[] if any(ruined[name]) else _alphas(name, aligned, factors),
             hindsight=name in hindsight,
         )
         for k, (name, series) in enumerate(steps.items())
@@ -248,6 +266,33 @@ def evaluate(
 
 def _skill(steps: Steps, trials: Trials) -> Skill:
     return measure_skill(steps.net_return - steps.cash_return, steps.periods_per_year, trials)
+
+
+def _alphas(name: str, aligned: Aligned, factors: Factors | None) -> list[Alpha]:
+    """Against the index, or equal weight where there is none, and against the factors."""
+    steps, found = aligned.steps, []
+    mine = steps[name]
+    net = mine.net_return.mean(axis=0)
+    other = next((key for key in (BENCHMARK, EQUAL_WEIGHT) if key in steps), name)
+    if other != name:
+        index = steps[other].net_return[0] - steps[other].cash_return[0]
+        excess = (mine.net_return - mine.cash_return).mean(axis=0)
+        found.append(measure_alpha(excess, index[:, None], (other,), mine.periods_per_year, other))
+    if factors is not None:
+        match = factors.match(aligned.decision_dates, aligned.dates, net)
+        if match.reason:
+            found.append(Alpha(factors.name, {}, None, None, None, None, 0, match.reason))
+        else:
+            found.append(
+                measure_alpha(
+                    match.excess,
+                    match.factors,
+                    factors.names,
+                    match.periods_per_year,
+                    factors.name,
+                )
+            )
+    return found
 
 
 def _tests(
