@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 PARTIAL := $(VENV)/.partial
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: run test lint bench docs clean data setup
+.PHONY: run test lint leaderboard bench docs clean data setup
 
 run: $(READY)
 	$(BIN)/python -m experiments.run +exp=ppo_portfolio $(ARGS)
@@ -22,6 +22,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# hours; called again it goes on. make leaderboard ARGS=--small is a check of minutes.
+leaderboard: $(READY) data
+	$(BIN)/python -m experiments.leaderboard $(or $(ARGS),--page docs/leaderboard.md)
 
 bench: $(READY)
 	@$(PIP) install -c constraints.txt -e ".[bench]" \

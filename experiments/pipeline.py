@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     for window in windows:
         make_window(cfg, market, window.features, window.splits.test, episode_length=None)
 
-    trajectories = run_baselines(cfg, plan, market, tested(splits))
+    policies = {n: make_baseline(n, market, **s) for n, s in plan_baselines(plan).items()}
+    trajectories = run_baselines(cfg, policies, market, tested(splits))
     curves: dict[str, dict[str, list[float]]] = {}
     told: tuple[str, ...] = ()
     objective = 0.0
@@ -94,11 +95,12 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             told = () if learned.known is None else (in_words(learned.known),)
         evidence = evaluate(
             trajectories,
-            baselines=list(plan_baselines(plan)),
+            baselines=list(policies),
             agents=list(agents),
             seed=cfg.seed,
             n_bootstrap=plan.n_bootstrap,
             level=plan.level,
+            hindsight=[name for name, policy in policies.items() if knows_the_future(policy)],
         )
         write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts, told)
         track_results(tracker, folder, trajectories, evidence, curves)
@@ -225,17 +227,21 @@ def make_judged(cfg: DictConfig, prepared: Prepared, answer: KnownAnswer) -> Set
 
 
 def run_baselines(
-    cfg: DictConfig, plan: Plan, market: MarketData, rows: tuple[int, int]
+    cfg: DictConfig, policies: Mapping[str, Policy], market: MarketData, rows: tuple[int, int]
 ) -> dict[str, list[Trajectory]]:
     """One trajectory of each baseline, and of the index where the panel has one, on these rows."""
     trajectories = {}
-    for name, settings in plan_baselines(plan).items():
-        policy = make_baseline(name, market, **settings)
+    for name, policy in policies.items():
         setting = baseline_window(cfg, market, policy, rows)
         trajectories[name] = [rollout(policy, PortfolioEnv.from_setting(setting))]
     if market.benchmark is not None:
         trajectories["benchmark"] = [index_trajectory(market, *rows)]
     return trajectories
+
+
+def knows_the_future(policy: Policy) -> bool:
+    """Whether it is a bound chosen with hindsight, as the best stock, and no competitor."""
+    return getattr(policy, "hindsight", False)
 
 
 def baseline_window(
