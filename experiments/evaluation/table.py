@@ -19,11 +19,17 @@ COLUMNS = {
 WIDE_ONLY = ("sortino", "turnover", "active_share")
 WIDE = 100
 WITH_INTERVAL = ("cagr", "sharpe")
-ACRONYMS = {"ppo", "ddpg", "sac", "td3", "a2c", "dqn"}
+ACRONYMS = {
+    "ppo", "ddpg", "sac", "td3", "a2c", "dqn", "ucrp", "bcrp", "eg", "ons", "pamr", "cwmr", "olmar",
+    "rmr", "corn", "hrp", "nco", "cvar", "macd",
+}  # fmt: skip
+NAMES = {"up": "Universal portfolio"}
 
 
 def label(name: str) -> str:
     """A strategy's name for people: `equal_weight` -> `Equal weight`, `ppo` -> `PPO`."""
+    if name in NAMES:
+        return NAMES[name]
     head, _, rest = name.partition("_")
     words = rest.replace("_", " ").replace("sharpe", "Sharpe")
     head = head.upper() if head.lower() in ACRONYMS else head[:1].upper() + head[1:]

@@ -72,7 +72,11 @@ def log_axis(ax: Axes, low: float, high: float) -> None:
     if high / low < 4:
         ticks = [t for t in MaxNLocator(6).tick_values(low, high) if t > 0]
     else:
-        decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+        span = np.log10(high) - np.log10(low)
+        step = max(1, int(np.ceil(span / 8)))
+        decades = range(
+            int(np.floor(np.log10(low) / step)) * step, int(np.ceil(np.log10(high))) + 1, step
+        )
         ticks = [m * 10.0**d for d in decades for m in ((1, 2, 5) if high / low < 300 else (1,))]
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -83,6 +87,8 @@ def date_axis(ax: Axes, dates: Any, narrow: bool) -> None:
     """Ticks at round months or years of `dates`; January carries the year."""
     for shared in ax.figure.axes:
         shared.margins(x=0.005)
+    # Below the lowest number of the other axis, which the first date would touch.
+    ax.tick_params(axis="x", pad=7)
     room = 4 if narrow else 9
     first, last = (d.astype("datetime64[M]").astype(int) for d in (dates[0], dates[-1]))
     if last - first < 3:

@@ -36,7 +36,7 @@ PANELS = {
 NAMED_ASSETS = 8
 # Wealth of a ruined run is drawn down to FLOOR, for a logarithm has no zero; what grows beyond
 # CEILING, on broken prices say, is drawn there.
-FLOOR, CEILING = 1e-3, 1e12
+FLOOR, CEILING = 1e-3, 1e30
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,16 @@ class Run:
         return max(runs, key=lambda t: len(t.dates)).dates
 
     def focus(self) -> list[str]:
-        """The strategies shown in detail: the agents, or else the baseline that grew fastest."""
+        """The strategies shown in detail: the agents, or else the baseline that grew fastest,
+        those chosen with hindsight aside."""
         agents = self.evidence.of_role("agent")
         if agents:
             return agents
-        names = [n for n in self.evidence.of_role("baseline") if n != "equal_weight"]
+        names = [
+            n
+            for n in self.evidence.of_role("baseline")
+            if n != "equal_weight" and not self.evidence.strategies[n].hindsight
+        ]
         names = names or list(self.evidence.strategies)
 
         def growth(name: str) -> float:
@@ -78,12 +83,12 @@ class Run:
 def wealth(run: Run, fig: Figure, narrow: bool) -> None:
     """Wealth on a logarithmic axis, and the drawdown of a few strategies below it."""
     top, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=_legend_room(run, narrow))
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=legend_room(run, narrow))
     ends: list[tuple[str, float, str]] = []
     lows, highs = [1.0], [1.0]
     for name, line in run.lines.items():
         runs = run.trajectories[name]
-        paths = [(_with_start(t), drawn_wealth(t)) for t in runs]
+        paths = [(with_start(t), drawn_wealth(t)) for t in runs]
         lows += [float(w.min()) for (_, w), t in zip(paths, runs, strict=True) if not t.ruined]
         highs += [float(w.max()) for _, w in paths]
         plot_seeds(top, line, paths, geometric=True)
@@ -131,7 +136,7 @@ def rolling_sharpe(run: Run, fig: Figure, narrow: bool) -> None:
     """Sharpe ratio of the last `rolling_rows(run)` steps."""
     rows = rolling_rows(run)
     ax = fig.subplots()
-    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=_legend_room(run, narrow))
+    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=legend_room(run, narrow))
     ax.axhline(0, color=style.MUTED, linewidth=0.8)
     ends: list[tuple[str, float, str]] = []
     for name, line in run.lines.items():
@@ -159,39 +164,72 @@ def rolling_rows(run: Run) -> int:
     return rows if rows >= 20 else 0
 
 
+def pairs(run: Run) -> tuple[list[str], list[tuple[str, list[tuple[str, str]]]]]:
+    """Who is compared, and `row label -> (one, other)` pairs: rows are the baselines, or in a run
+    without agents those that are compared with the first."""
+    evidence = run.evidence
+    compared = evidence.compared
+    if evidence.of_role("agent"):
+        others = list(dict.fromkeys(d.baseline for d in evidence.differences))
+        return compared, [(other, [(a, other) for a in compared]) for other in others]
+    first = evidence.differences[0].baseline if evidence.differences else ""
+    return compared, [(name, [(name, first)]) for name in compared]
+
+
 def differences(run: Run, fig: Figure, narrow: bool) -> None:
-    """Agent less baseline with its interval: growth and Sharpe ratio."""
+    """Forest plot: one less the other with its interval, growth and Sharpe ratio, and Holm's p."""
     from matplotlib.ticker import MaxNLocator
 
-    evidence, agents = run.evidence, run.evidence.of_role("agent")
-    others = evidence.of_role("baseline")
+    evidence = run.evidence
+    _, rows = pairs(run)
+    agents = bool(evidence.of_role("agent"))
     axes: Any = fig.subplots(2 if narrow else 1, 1 if narrow else 2, sharey=not narrow)
     set_margins(
-        fig, left=132 if narrow else 190, right=14, top=26, bottom=48, hspace=0.32, wspace=0.08
-    )
+        fig, left=118 if narrow else 176, right=58, top=26, bottom=48, hspace=0.32,
+        wspace=0.32,
+    )  # fmt: skip
     titles = ("Growth (CAGR), percentage points", "Sharpe ratio")
     for ax, measure, title, scale in zip(axes, ("cagr", "sharpe"), titles, (100, 1), strict=True):
         ax.axvline(0, color=style.INK, linewidth=1)
-        for a, agent in enumerate(agents):
-            colour = run.lines[agent].colour
-            for row, other in enumerate(others):
-                d = evidence.difference(agent, other, measure)
+        for row, (_, members) in enumerate(rows):
+            step = 0.72 / len(members)
+            for k, (one, other) in enumerate(members):
+                d = evidence.difference(one, other, measure)
                 if d is None or d.value is None:
                     continue
-                y = row + (a - (len(agents) - 1) / 2) * 0.28
+                colour = run.lines[one].colour
+                y = row + (k - (len(members) - 1) / 2) * step
                 if d.low is not None and d.high is not None:
                     ax.plot([d.low * scale, d.high * scale], [y, y], color=colour, linewidth=2)
                 sure = d.verdict in ("better", "worse")
                 ax.plot(d.value * scale, y, "o", color=colour, markersize=7, markeredgewidth=1.8,
                         markerfacecolor=colour if sure else "white")  # fmt: skip
+                if d.p_holm is not None:
+                    ax.text(1.015, y, p_text(d.p_holm), transform=ax.get_yaxis_transform(),
+                            va="center", fontsize=10, color=style.MUTED,
+                            weight="bold" if d.p_holm < 0.05 else "normal")  # fmt: skip
+        if any(d.p_holm is not None for d in evidence.differences if d.measure == measure):
+            ax.text(1.015, 1.0, "Holm p", transform=ax.transAxes, va="bottom", fontsize=10,
+                    color=style.MUTED)  # fmt: skip
         ax.set_title(title)
-        ax.set_yticks(range(len(others)), [short_label(n) if narrow else label(n) for n in others])
-        ax.set_ylim(len(others) - 0.4, -0.6)
-        ax.xaxis.set_major_locator(MaxNLocator(5 if narrow else 7))
+        names = [short_label(n) if narrow else label(n) for n, _ in rows]
+        ax.set_yticks(range(len(rows)), names)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6))
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.08)
-    fig.text(0.5, 8 / (fig.get_figheight() * 72), "← baseline ahead\u2003\u2003agent ahead →",
-             ha="center", color=style.MUTED)  # fmt: skip
+    first = rows[0][1][0][1] if rows else ""
+    words = (
+        "← baseline ahead\u2003\u2003agent ahead →"
+        if agents
+        else f"← {label(first).lower()} ahead\u2003\u2003it is behind →"
+    )
+    fig.text(0.5, 8 / (fig.get_figheight() * 72), words, ha="center", color=style.MUTED)
+
+
+def p_text(p: float) -> str:
+    """A p-value as short as it may be: `<0.001`, `0.012`, `0.34`."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def weights(run: Run, fig: Figure, narrow: bool) -> None:
@@ -243,7 +281,7 @@ def weights(run: Run, fig: Figure, narrow: bool) -> None:
 def trading(run: Run, fig: Figure, narrow: bool) -> None:
     """Active share, turnover and cumulative cost."""
     axes = fig.subplots(3, 1, sharex=True)
-    bottom = _legend_room(run, narrow)
+    bottom = legend_room(run, narrow)
     set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=bottom, hspace=0.32)
     ends: list[tuple[str, float, str]] = []
     for name, line in run.lines.items():
@@ -316,13 +354,13 @@ def learning_panels(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> list
     return list(dict.fromkeys(k for curve in curves.values() for k in curve if k != "steps"))
 
 
-def _legend_room(run: Run, narrow: bool) -> float:
+def legend_room(run: Run, narrow: bool) -> float:
     """Height below the lowest axes: for the dates, and on a phone for a legend of two columns."""
     return 34 + 16 * -(-len(run.roles) // 2) if narrow else 28
 
 
 # --------------------------------------------------------------------------- series
-def _with_start(t: Trajectory) -> Any:
+def with_start(t: Trajectory) -> Any:
     return np.r_[t.decision_dates[:1], t.dates]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
@@ -15,10 +16,15 @@ from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label, undefined_notes
-from experiments.reports import figures, tables
+from experiments.reports import figures, paths, tables
+from experiments.reports.attribution import attribution_section
 from experiments.reports.figures import Run
+from experiments.reports.html import bullets, details, paragraph, section
+from experiments.reports.luck import luck_section
+from experiments.reports.regimes import regimes_section
+from experiments.reports.robustness import robustness_section
 from experiments.reports.style import figure_html
-from experiments.reports.summary import headline, versus
+from experiments.reports.summary import done, headline, leaders, sureness, versus
 
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -58,18 +64,23 @@ def write_report(
         The path written.
     """
     run = Run(evidence, trajectories)
-    sections = [
-        _header(run, title, provenance, first),
+    found, windows = analysis or {}, splits or {}
+    parts = [
         _performance(run),
+        luck_section(run),
         _figures(run),
-        _months(run),
+        robustness_section(run, found.get("robustness", {})),
+        attribution_section(run, found.get("attribution", {})),
+        regimes_section(run, found.get("regimes", {}), _months(run)),
         _learning(run, learning_curves or {}, config_yaml),
-        _what_was_run(provenance, splits or {}),
-        _limits(evidence, notes),
-        _section("config", "Resolved config", _details("config.yaml", config_yaml)),
+        _what_was_run(provenance, windows),
+        _limits(evidence, notes, found),
+        section("config", "Resolved config", details("config.yaml", config_yaml)),
     ]
+    parts = [part for part in parts if part]
+    sections = [_header(run, title, provenance, windows, first), _contents(parts), *parts]
     css = files("experiments.reports").joinpath("report.css").read_text(encoding="utf-8")
-    page = page_html(title, css, "\n".join(s for s in sections if s))
+    page = page_html(title, css, "\n".join(sections))
     Path(path).write_text(page, encoding="utf-8")
     return Path(path)
 
@@ -86,20 +97,20 @@ def page_html(title: str, css: str, body: str) -> str:
     )
 
 
-def _section(key: str, title: str, *parts: str) -> str:
-    return f'<section id="{key}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'
+def _contents(parts: Sequence[str]) -> str:
+    """Links to the sections, by their headings."""
+    found = (re.match(r'<section id="([^"]+)"><h2>(.*?)</h2>', part) for part in parts)
+    links = "".join(f'<a href="#{m[1]}">{m[2]}</a>' for m in found if m)
+    return f'<nav aria-label="Sections">{links}</nav>'
 
 
-def _details(title: str, text: str) -> str:
-    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
-
-
-def _text(text: str) -> str:
-    """Escaped, with numbers kept beside their percent signs."""
-    return escape(text).replace(" %", "&nbsp;%")
-
-
-def _header(run: Run, title: str, provenance: Mapping[str, Any], first: Sequence[str]) -> str:
+def _header(
+    run: Run,
+    title: str,
+    provenance: Mapping[str, Any],
+    splits: Mapping[str, Sequence[Any]],
+    first: Sequence[str],
+) -> str:
     w = run.evidence.window
     where = (
         f"Test window: returns of {w['first']} to {w['last']}, {w['steps']:,} steps, first decided "
@@ -107,7 +118,14 @@ def _header(run: Run, title: str, provenance: Mapping[str, Any], first: Sequence
     )
     if provenance.get("data"):
         where = f"{escape(str(provenance['data']))} · {where}"
-    sentences = "".join(f"<p>{_text(s)}</p>" for s in [*first, *headline(run.evidence)])
+    evidence = run.evidence
+    said = [
+        *first,
+        done(evidence, splits, provenance),
+        *(headline(evidence) if evidence.of_role("agent") else [leaders(evidence)]),
+        *sureness(evidence),
+    ]
+    sentences = "".join(paragraph(words) for words in said)
     cards = "".join(_card(run, name) for name in run.focus())
     return (
         f'<header><p class="where">{where}</p><h1>{escape(title)}</h1>'
@@ -152,30 +170,35 @@ def _performance(run: Run) -> str:
         "which resampling changes: their intervals describe reshuffled histories.</p>",
     ]
     if evidence.differences:
-        others = len(evidence.of_role("baseline"))
-        heights = (70 + 30 * others + 24, 2 * (52 + 26 * others) + 60)
-        pairs = len({(d.agent, d.baseline) for d in evidence.differences})
+        _, rows = figures.pairs(run)
+        lines = sum(max(30, 20 * len(members) + 8) for _, members in rows)
+        pairs = sum(len(members) for _, members in rows)
         one_in = f"{1 / (1 - b['level']):.0f}"
+        agents = bool(evidence.of_role("agent"))
+        first = label(evidence.differences[0].baseline).lower()
+        what = "each agent from each baseline" if agents else f"each strategy from {first}"
         parts += [
-            "<h3>Agent less baseline</h3>",
+            f"<h3>{'Agent less baseline' if agents else f'Strategy less {escape(first)}'}</h3>",
             figure_html(
                 "differences",
                 partial(figures.differences, run),
-                heights,
-                "Difference of each agent from each baseline in growth and Sharpe ratio, with "
-                "intervals; the table that follows holds the numbers.",
+                (94 + lines, 150 + 2 * lines),
+                f"Difference of {what} in growth and Sharpe ratio, with intervals; the table that "
+                "follows holds the numbers.",
                 "Dot: the difference on the days as they came. Bar: its interval. Hollow dot: the "
-                "interval contains zero.",
+                "interval contains zero. Holm p: the probability of a difference like it where "
+                "there is none, corrected for the number of pairs; bold below 0.05.",
             ),
             tables.differences_html(run),
             f'<p class="note">Of intervals at {level}, about one in {one_in} misses the truth by '
-            f"chance alone: among {pairs} pairs, one without zero proves little.</p>",
+            f"chance alone: among {pairs} pairs, one without zero proves little. That is what the "
+            "p of Holm (1979) corrects for: it is the one to believe.</p>",
         ]
     notes = evidence.notes + undefined_notes(evidence)
     if notes:
         items = "".join(f"<li>{escape(n)}</li>" for n in notes)
         parts.append(f'<ul class="note">{items}</ul>')
-    return _section("performance", "What it earned, and how sure that is", *parts)
+    return section("performance", "What it earned, and how sure that is", *parts)
 
 
 def _figures(run: Run) -> str:
@@ -208,6 +231,20 @@ def _figures(run: Run) -> str:
             f"{fell}.",
         )
     ]
+    fans = paths.fanned(run)
+    if fans:
+        count = max(len(run.trajectories[n]) for n in fans)
+        quartiles = " the dark band the middle half of them," if count >= paths.QUARTILES else ""
+        parts.append(
+            figure_html(
+                "fan",
+                partial(paths.draw_fan, run),
+                (40 + 240 * len(fans), 40 + 220 * len(fans)),
+                f"Wealth of {', '.join(label(n) for n in fans)} over seeds: median and range.",
+                f"The line is the median over seeds,{quartiles} the light band all of them: what "
+                "the luck of training changes. Black: equal weight.",
+            )
+        )
     if rows:
         parts.append(
             figure_html(
@@ -233,6 +270,17 @@ def _figures(run: Run) -> str:
             "long. The assets with the largest weights are named, the others drawn together.",
         )
     )
+    panels = len(paths.exposures(run))
+    parts.append(
+        figure_html(
+            "exposure",
+            partial(paths.draw_exposure, run),
+            (60 + 190 * panels, 110 + 170 * panels + 8 * len(run.roles)),
+            "What every strategy has invested over time: gross, net and cash.",
+            "Just after each trade. Gross: sum of the sizes of all positions; net: longs less "
+            f"shorts.{thin}",
+        )
+    )
     parts.append(
         figure_html(
             "trading",
@@ -243,7 +291,7 @@ def _figures(run: Run) -> str:
             f"purchase runs off the panel. An active share of 0 is 1/N.{thin}",
         )
     )
-    return _section("paths", "How it got there", *parts)
+    return section("paths", "How it got there", *parts)
 
 
 def _wealth_text(run: Run) -> str:
@@ -254,13 +302,13 @@ def _wealth_text(run: Run) -> str:
     return "; ".join(texts) + "."
 
 
-def _months(run: Run) -> str:
-    parts = [tables.monthly_html(name, run.trajectories[name]) for name in run.focus()]
-    text = (
+def _months(run: Run) -> list[str]:
+    words = (
         "Compounded in each calendar month, mean over seeds; the first and the last month may be "
         "partial. Blue is a gain, orange a loss."
     )
-    return _section("months", "Monthly returns", *parts, f'<p class="note">{text}</p>')
+    shown = [tables.monthly_html(name, run.trajectories[name]) for name in run.focus()]
+    return ["<h3>Monthly returns</h3>", *shown, paragraph(words, "note")]
 
 
 def _learning(run: Run, curves: Curves, config_yaml: str) -> str:
@@ -281,7 +329,7 @@ def _learning(run: Run, curves: Curves, config_yaml: str) -> str:
         if items
         else ""
     )
-    return _section("training", "How it learned", chosen, figure)
+    return section("training", "How it learned", chosen, figure)
 
 
 def _chosen(curves: Curves) -> list[str]:
@@ -316,19 +364,51 @@ def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[A
     for window, span in splits.items():
         steps = f", {span[2]:,} steps" if len(span) > 2 else ""
         facts[f"{window} window"] = f"first decision {span[0]}, last return {span[1]}{steps}"
-    facts |= dict(provenance)
-    return _section("run", "What was run", tables.facts_html(facts))
+    windows = paths.windows_of(splits)
+    figure = ""
+    if windows:
+        figure = figure_html(
+            "windows",
+            partial(paths.draw_windows, splits),
+            (84 + 34 * len(windows), 84 + 34 * len(windows)),
+            "; ".join(f"{key}: {span[0]} to {span[1]}" for key, span in splits.items()) + ".",
+            "What was trained on, chosen on and tested on. Between them some rows are left out, so "
+            "that nothing of one window is seen in the next.",
+        )
+    if len(windows) > 1:
+        more = (
+            f"<details><summary>Dates of all windows</summary>{tables.facts_html(facts)}</details>"
+        )
+        return section("run", "What was run", figure, tables.facts_html(provenance), more)
+    return section("run", "What was run", figure, tables.facts_html(facts | dict(provenance)))
 
 
-def _limits(evidence: Evidence, notes: Sequence[str]) -> str:
-    own = (
+def _limits(evidence: Evidence, notes: Sequence[str], analysis: Mapping[str, Any]) -> str:
+    impact = analysis.get("robustness", {}).get("impact", {}).get("sizes")
+    trials = evidence.trials.get("count", 1)
+    hindsight = [label(n) for n, s in evidence.strategies.items() if s.hindsight]
+    own = [
         f"One test window of {evidence.window['steps']:,} steps is one draw of history: the "
         "intervals assume that days to come are like these.",
         "The portfolio is assumed too small to move prices, and every order to be filled at the "
-        "stated execution price.",
-    )
-    items = "".join(f"<li>{escape(n)}</li>" for n in [*notes, *own])
+        "stated execution price"
+        + (
+            "; what larger ones would have earned is estimated under “What costs and delay do”."
+            if impact
+            else "."
+        ),
+    ]
+    if trials <= 1:
+        own.append(
+            "How many configurations were tried before this one is not counted in these numbers: "
+            "the more there were, the less a good result means."
+        )
+    if hindsight:
+        own.append(
+            f"{', '.join(hindsight)}: chosen with the test window in view, a bound and not a "
+            "strategy that could have been followed."
+        )
     meanings = (
         f"<details><summary>What the measures mean</summary>{tables.glossary_html()}</details>"
     )
-    return _section("limits", "Limits", f"<ul>{items}</ul>", meanings)
+    return section("limits", "Limits", bullets([*notes, *own]), meanings)

@@ -31,6 +31,8 @@ BASELINES: dict[str, tuple[str, str]] = {
     "hierarchical_risk_parity": ("#9b93c4", "--"),
     "benchmark": ("#222222", ":"),
 }
+TINTS = ("#5b8db8", "#c2834a", "#6da174", "#b0698f", "#8f8a3c", "#7a78b8", "#4fa3a5", "#b5655c")
+DASHES = ("-", "--", "-.")
 ASSETS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8c6bb1", "#b8a100",
 )  # fmt: skip
@@ -53,14 +55,20 @@ class Line:
 def lines(roles: dict[str, str]) -> dict[str, Line]:
     """Strategy -> line, from strategy -> role; agents are bold and on top."""
     spare = [c for c in MORE_AGENTS if c not in AGENTS.values()]
-    others = [OTHER, "#b3a58c", "#8fa3b3"]
+    unknown = 0
     out: dict[str, Line] = {}
     for name, role in roles.items():
         if role == "agent":
             colour = AGENTS.get(name) or spare[len(out) % len(spare)]
             out[name] = Line(colour, 2.2, "-", 5)
         else:
-            colour, dash = BASELINES.get(name, (others[len(out) % len(others)], "-."))
+            if name in BASELINES:
+                colour, dash = BASELINES[name]
+            else:
+                # Neighbours differ in tint; when the tints are used up, the dash changes.
+                count = len(TINTS)
+                colour, dash = TINTS[unknown % count], DASHES[unknown // count % len(DASHES)]
+                unknown += 1
             strong = name in ("equal_weight", "benchmark")
             out[name] = Line(colour, 1.5 if strong else 1.1, dash, 4 if strong else 3)
     return out

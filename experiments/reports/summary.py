@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from experiments.evaluation.bootstrap import FEW_STEPS
 from experiments.evaluation.evidence import BENCHMARK, Difference, Evidence
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label
 
 REFERENCE = "equal_weight"
+SIGNIFICANT = 0.05
 CAGR = BY_NAME["cagr"]
 
 
@@ -20,7 +24,76 @@ def headline(evidence: Evidence) -> list[str]:
             f"No agent was trained: these are {count} baseline{'s' if count != 1 else ''} on the "
             "test window, after costs."
         )
-    return [s for s in [*sentences, _first(evidence)] if s]
+    return [s for s in [*sentences, leaders(evidence)] if s]
+
+
+def done(
+    evidence: Evidence, splits: Mapping[str, Sequence[Any]], provenance: Mapping[str, Any]
+) -> str:
+    """What was done: who was trained on what, and on which days everyone was judged."""
+    agents, w = evidence.of_role("agent"), evidence.window
+    baselines = len(evidence.of_role("baseline"))
+    tested = [key for key in splits if key.split()[0] == "test"]
+    windows = f" in {len(tested)} consecutive windows" if len(tested) > 1 else ""
+    judged = f"traded {w['steps']:,} steps{windows}, with returns from {w['first']} to {w['last']}"
+    costs = f" at costs of {provenance['costs']}" if provenance.get("costs") else ""
+    if not agents:
+        who = f"{baselines} baseline{'s' if baselines != 1 else ''}"
+        return f"No agent was trained: these are {who}, which {judged}{costs}."
+    seeds = [len(evidence.strategies[n].seeds) for n in agents]
+    count = " and ".join(
+        f"{label(n)} with {k} seed{'s' if k > 1 else ''}"
+        for n, k in zip(agents, seeds, strict=True)
+    )
+    trains = [span for key, span in splits.items() if key.split()[0] == "train"]
+    on = ""
+    if len(trains) == 1:
+        on = f" on {trains[0][0]} to {trains[0][1]}"
+    elif trains:
+        on = f" anew before each of {len(trains)} test windows"
+    return (
+        f"{count} {'was' if len(agents) == 1 else 'were'} trained{on} and then {judged}, which no "
+        f"choice had seen,{costs}, beside {baselines} baseline{'s' if baselines != 1 else ''}."
+    )
+
+
+def sureness(evidence: Evidence) -> list[str]:
+    """How sure it is: corrected p-values, the deflated Sharpe ratio, overfitting; plain text."""
+    out = []
+    agents = evidence.of_role("agent")
+    growth = [d for d in evidence.differences if d.measure == "cagr" and d.p_holm is not None]
+    if growth:
+        sure = [d for d in growth if d.p_holm is not None and d.p_holm < SIGNIFICANT]
+        who = (
+            "the differences in growth between agents and baselines"
+            if agents
+            else (f"the differences in growth from {label(growth[0].baseline).lower()}")
+        )
+        if sure:
+            up = [d for d in sure if (d.value or 0.0) > 0]
+            out.append(
+                f"Corrected for {len(growth)} comparisons (Holm), {len(sure)} of {who} "
+                f"{'is' if len(sure) == 1 else 'are'} beyond chance at 5 %: {len(up)} ahead, "
+                f"{len(sure) - len(up)} behind."
+            )
+        else:
+            out.append(
+                f"Corrected for {len(growth)} comparisons (Holm), none of {who} is beyond chance "
+                "at 5 %."
+            )
+    count = evidence.trials.get("count", 1)
+    if count > 1:
+        deflated = [
+            f"{label(n)} {skill.dsr:.2f}"
+            for n in agents
+            if (skill := evidence.strategies[n].skill) is not None and skill.dsr is not None
+        ]
+        if deflated:
+            out.append(
+                f"Deflated for {count:,} trials, the probability of a Sharpe ratio beyond the luck "
+                f"of the search is: {', '.join(deflated)}."
+            )
+    return out
 
 
 def versus(evidence: Evidence, agent: str) -> Difference | None:
@@ -76,20 +149,23 @@ def _agent(evidence: Evidence, name: str) -> str:
         low, high, _ = (CAGR.text(x) for x in growth.spread)
         text += f" Its {seeds} seeds earned {low} to {high}."
     elif seeds == 1:
-        text += " One seed was trained, so how much training luck matters is not known."
+        text += (
+            " One seed was trained: there is no interval over seeds, and how much training luck "
+            "matters is not known."
+        )
     if any(strategy.ruined):
         text += f" It was ruined in {sum(strategy.ruined)} of {seeds} seeds."
     return text
 
 
-def _first(evidence: Evidence) -> str:
+def leaders(evidence: Evidence) -> str:
     """Who grew fastest and who had the best Sharpe ratio, the index left out."""
     ranked = {}
     for measure in ("cagr", "sharpe"):
         values = {
             name: s.metrics[measure].value
             for name, s in evidence.strategies.items()
-            if name != BENCHMARK and s.metrics[measure].value is not None
+            if name != BENCHMARK and not s.hindsight and s.metrics[measure].value is not None
         }
         if len(values) > 1:
             texts = {name: BY_NAME[measure].text(value) for name, value in values.items()}

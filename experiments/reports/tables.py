@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from agents.rollout import Trajectory
-from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.evidence import Evidence, StrategyEvidence
 from experiments.evaluation.metrics import BY_NAME, METRICS, total_return
 from experiments.evaluation.table import COLUMNS, label
-from experiments.reports.figures import Run
+from experiments.reports.figures import Run, p_text, pairs
+from experiments.reports.html import heat, percent, scroll_box, swatch
 
 # Of these the table shows intervals; those of all measures are in metrics.json.
 INTERVALS = ("cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "cvar")
@@ -25,21 +26,6 @@ SHOWN = (
     "turnover", "cost", "active_share",
 )  # fmt: skip
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-
-
-def scroll_box(table: str, name: str) -> str:
-    """A region of its own for a wide table: it scrolls, by keyboard too, and the page does not."""
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
-    )
-
-
-def swatch(run: Run, name: str) -> str:
-    """The strategy's line as it is drawn in the figures."""
-    line = run.lines[name]
-    kind = {"-": "solid", ":": "dotted"}.get(line.dash, "dashed")
-    look = f"border-top:{max(2, round(line.width))}px {kind} {line.colour}"
-    return f'<span class="swatch" style="{look}"></span>'
 
 
 def metrics_html(run: Run) -> str:
@@ -64,7 +50,7 @@ def metrics_html(run: Run) -> str:
             interval = metric.interval(e.low, e.high) if key in INTERVALS else ""
             small = f"<small>{escape(interval)}</small>" if interval else ""
             cells.append(f"<td{title}>{text}{small}</td>")
-        note = _row_note(strategy.role, strategy.seeds, strategy.ruined)
+        note = _row_note(strategy)
         first = f'<th scope="row">{swatch(run, name)}{escape(label(name))}{note}</th>'
         rows.append(f'<tr class="{strategy.role}">{first}{"".join(cells)}</tr>')
         if len(strategy.seeds) > 1:
@@ -73,14 +59,17 @@ def metrics_html(run: Run) -> str:
     return scroll_box(f"{table}<tbody>{''.join(rows)}</tbody></table>", "Measures by strategy")
 
 
-def _row_note(role: str, seeds: Sequence[int | None], ruined: Sequence[bool]) -> str:
+def _row_note(strategy: StrategyEvidence) -> str:
+    seeds, ruined = strategy.seeds, strategy.ruined
     if any(ruined):
         return f"<small class='bad'>ruined: {sum(ruined)} of {len(ruined)}</small>"
+    if strategy.hindsight:
+        return "<small>chosen with hindsight</small>"
     if len(seeds) > 1:
         return f"<small>mean of {len(seeds)} seeds</small>"
-    if role == "agent":
-        return "<small>no spread: one seed</small>"
-    return "<small>an index, no costs</small>" if role == "benchmark" else ""
+    if strategy.role == "agent":
+        return "<small>one seed: no interval over seeds</small>"
+    return "<small>an index, no costs</small>" if strategy.role == "benchmark" else ""
 
 
 def _seed_rows(evidence: Evidence, name: str) -> list[str]:
@@ -96,7 +85,20 @@ def _seed_rows(evidence: Evidence, name: str) -> list[str]:
         for key, spread in zip(SHOWN, spreads, strict=True)
     )
     rows.append(_row("seed", "sd over seeds", cells))
+    if any(strategy.metrics[key].iqm is not None for key in SHOWN):
+        rows.append(_iqm_row(strategy))
     return rows
+
+
+def _iqm_row(strategy: StrategyEvidence) -> str:
+    """Interquartile mean over seeds: what half of the seeds, the middle one, achieved."""
+    cells = []
+    for key in SHOWN:
+        metric, e = BY_NAME[key], strategy.metrics[key]
+        interval = metric.interval(e.iqm_low, e.iqm_high) if key in INTERVALS else ""
+        small = f"<small>{escape(interval)}</small>" if interval else ""
+        cells.append(f"<td>{escape(metric.text(e.iqm, suffix=False))}{small}</td>")
+    return f'<tr class="seed"><th scope="row">IQM over seeds</th>{"".join(cells)}</tr>'
 
 
 def _row(kind: str, head: str, cells: Iterable[str]) -> str:
@@ -105,12 +107,13 @@ def _row(kind: str, head: str, cells: Iterable[str]) -> str:
 
 
 def _best(evidence: Evidence, key: str) -> set[str]:
-    """Strategies with the best printed figure; the index, which pays nothing, does not compete."""
+    """Strategies with the best printed figure; the index, which pays nothing, and what was chosen
+    with hindsight do not compete."""
     better = BY_NAME[key].higher_is_better
     values = {
         name: s.metrics[key].value
         for name, s in evidence.strategies.items()
-        if s.role != "benchmark" and s.metrics[key].value is not None
+        if s.role != "benchmark" and not s.hindsight and s.metrics[key].value is not None
     }
     if better is None or len(values) < 2:
         return set()
@@ -119,43 +122,46 @@ def _best(evidence: Evidence, key: str) -> set[str]:
 
 
 def differences_html(run: Run) -> str:
-    """Agent less each baseline: growth, log growth and Sharpe, with the verdict on growth."""
-    evidence = run.evidence
+    """One less the other: growth, log growth and Sharpe, with the verdict on growth."""
     rows = []
-    for agent in evidence.of_role("agent"):
-        for other in evidence.strategies:
-            growth = evidence.difference(agent, other, "cagr")
-            if growth is None:
-                continue
-            cells = []
-            for measure in ("cagr", "mean_log_return", "sharpe"):
-                d, metric = evidence.difference(agent, other, measure), BY_NAME[measure]
-                if d is None:
-                    continue
-                interval = escape(metric.interval(d.low, d.high, sign=True))
-                cells.append(
-                    f"<td>{escape(metric.text(d.value, sign=True, suffix=False))}"
-                    f"<small>{interval}</small></td>"
-                )
-            share, seeds = growth.share_above_zero, growth.seeds_above_zero
-            count = len(evidence.strategies[agent].seeds)
-            cells.append(
-                f"<td>{'n/a' if share is None else f'{share:.0%}'.replace('%', ' %')}</td>"
-            )
-            ahead = "n/a" if seeds is None else f"{round(seeds * count)} of {count}"
-            cells.append(f"<td>{ahead}</td>")
-            mark = growth.verdict.split()[0]
-            cells.append(f'<td class="verdict {mark}">{escape(growth.verdict)}</td>')
-            head = f"{swatch(run, agent)}{escape(label(agent))} − {escape(label(other))}"
-            rows.append(f'<tr><th scope="row">{head}</th>{"".join(cells)}</tr>')
+    for _, members in pairs(run)[1]:
+        rows += [_pair_row(run, one, other) for one, other in members]
     titles = (
         "Pair", "CAGR, points", "Log return, points", "Sharpe", "Ahead when resampled",
-        "Seeds ahead", "Growth is",
+        "Seeds ahead", "p", "Holm p", "Growth is",
     )  # fmt: skip
     head = "".join(f'<th scope="col">{t}</th>' for t in titles[:-1])
     head += f'<th scope="col" class="verdict">{titles[-1]}</th>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return scroll_box(table, "Agent less baseline")
+    return scroll_box(table, "Differences")
+
+
+def _pair_row(run: Run, one: str, other: str) -> str:
+    evidence = run.evidence
+    growth = evidence.difference(one, other, "cagr")
+    if growth is None:
+        return ""
+    cells = []
+    for measure in ("cagr", "mean_log_return", "sharpe"):
+        d, metric = evidence.difference(one, other, measure), BY_NAME[measure]
+        if d is None:
+            continue
+        interval = escape(metric.interval(d.low, d.high, sign=True))
+        cells.append(
+            f"<td>{escape(metric.text(d.value, sign=True, suffix=False))}"
+            f"<small>{interval}</small></td>"
+        )
+    share, seeds = growth.share_above_zero, growth.seeds_above_zero
+    count = len(evidence.strategies[one].seeds)
+    cells.append(f"<td>{'n/a' if share is None else f'{share:.0%}'.replace('%', ' %')}</td>")
+    ahead = "n/a" if seeds is None else f"{round(seeds * count)} of {count}"
+    cells.append(f"<td>{ahead}</td>")
+    for p in (growth.p_value, growth.p_holm):
+        cells.append(f"<td>{'n/a' if p is None else escape(p_text(p))}</td>")
+    mark = growth.verdict.split()[0]
+    cells.append(f'<td class="verdict {mark}">{escape(growth.verdict)}</td>')
+    head = f"{swatch(run, one)}{escape(label(one))} − {escape(label(other))}"
+    return f'<tr><th scope="row">{head}</th>{"".join(cells)}</tr>'
 
 
 def monthly_html(name: str, runs: Sequence[Trajectory]) -> str:
@@ -169,14 +175,18 @@ def monthly_html(name: str, runs: Sequence[Trajectory]) -> str:
         table.setdefault(1970 + year, {})[number] = float(value)
     rows = []
     for year, by_month in table.items():
-        cells = [_heat(by_month.get(m), limit) for m in range(12)]
+        cells = [_month(by_month.get(m), limit) for m in range(12)]
         total = float(total_return(list(by_month.values())))
-        cells.append(f'<td class="total">{_percent(total)}</td>')
+        cells.append(f'<td class="total">{percent(total)}</td>')
         rows.append(f'<tr><th scope="row">{year}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col">{m}</th>' for m in [*MONTHS, "Year"])
     start = f'<table class="heat"><thead><tr><th scope="col">{escape(label(name))}, %</th>{head}'
     body = f"{start}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return scroll_box(body, f"Monthly returns of {label(name)}")
+
+
+def _month(value: float | None, limit: float) -> str:
+    return "<td></td>" if value is None else heat(value, limit)
 
 
 def monthly_returns(runs: Sequence[Trajectory]) -> tuple[Any, Any]:
@@ -194,20 +204,6 @@ def monthly_returns(runs: Sequence[Trajectory]) -> tuple[Any, Any]:
             np.multiply.at(growth, place, np.maximum(1.0 + t.net_return, 0.0))
         total += growth - 1.0
     return months, total / len(runs)
-
-
-def _heat(value: float | None, limit: float) -> str:
-    """Blue for a gain, orange for a loss: the pair that colour-blind eyes keep apart."""
-    if value is None:
-        return "<td></td>"
-    strength = min(abs(value) / limit, 1.0) * 0.85
-    red, green, blue = (43, 123, 186) if value >= 0 else (222, 119, 30)
-    shade = (round(255 + (c - 255) * strength) for c in (red, green, blue))
-    return f'<td style="background:rgb({",".join(map(str, shade))})">{_percent(value)}</td>'
-
-
-def _percent(value: float) -> str:
-    return BY_NAME["total_return"].text(value, suffix=False)
 
 
 def facts_html(facts: Mapping[str, Any]) -> str:
