@@ -1,12 +1,13 @@
 """`python -m experiments.reproduce RUN_DIR`: runs again from the saved config, compares numbers.
 
+Compared to the last bit: the measures, the analysis and the results of a run, every array of its
+trajectories, its score against a known answer, and the parameters of every policy it trained.
 Exit status 0: every number is equal to the last bit; 1: some are not; 2: the folder cannot be used.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
 from experiments.provenance import git_state, machine, package_versions
 from experiments.run_folder import open_run_folder
+from experiments.run_numbers import compare, count, numbers, read_json
 
 DIFFERENT = 1
 MOST_SHOWN = 40
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def reproduce(run_dir: Path, keep: Path | None = None) -> int:
-    """Runs the saved configuration again and prints whether `metrics.json` is the same.
+    """Runs the saved configuration again and prints whether all its numbers are the same.
 
     Raises:
         InputError: if the folder holds no finished run, or its data are not there any more.
@@ -61,7 +63,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
             f"{run_dir}: not the folder of a finished run ({', '.join(missing)} missing)"
             + (f"; the runs in it are {', '.join(map(str, several))}" if several else "")
         )
-    saved, before = _read(run_dir / "metrics.json"), _read(run_dir / "provenance.json")
+    saved, before = numbers(run_dir), read_json(run_dir / "provenance.json")
     lost = [k for k in ("data", "git", "machine", "packages") if k not in before]
     if lost:
         raise InputError(f"{run_dir / 'provenance.json'} has no entry {lost[0]!r}")
@@ -91,43 +93,18 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
             f"running again in {folder}{'' if keep else ' (removed at the end; --keep keeps it)'}"
         )
         pipeline.run(cfg, open_run_folder(folder))
-        again = _read(Path(folder) / "metrics.json")
-    differences = compare(saved, again)
+        again = numbers(Path(folder))
+    policies = [name for name in saved if name.startswith("agents/")]
+    files = [name for name in saved if name not in policies]
+    trained = [f"{len(policies)} trained polic{'y' if len(policies) == 1 else 'ies'}"]
+    print(f"compared: {', '.join(files + trained * bool(policies))}")
+    differences = compare(saved, {name: again[name] for name in saved if name in again})
+    n_values = count(saved)
     if not differences:
-        print(f"identical: {len(flat(saved))} values")
+        print(f"identical: {n_values} values")
         return 0
-    _report(differences, len(flat(saved)), reasons(before))
+    _report(differences, n_values, reasons(before))
     return DIFFERENT
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-
-
-def flat(tree: Any, path: str = "") -> dict[str, Any]:
-    """`{"a": {"b": [1, 2]}}` -> `{"a.b[0]": 1, "a.b[1]": 2}`; an empty container is a value."""
-    if isinstance(tree, dict) and tree:
-        parts = [flat(value, f"{path}.{name}" if path else name) for name, value in tree.items()]
-    elif isinstance(tree, list) and tree:
-        parts = [flat(value, f"{path}[{i}]") for i, value in enumerate(tree)]
-    else:
-        return {path: tree}
-    return {name: value for part in parts for name, value in part.items()}
-
-
-def compare(saved: Any, again: Any) -> list[tuple[str, Any, Any]]:
-    """`(name, saved, again)` of every value that is not equal to the last bit; None if missing."""
-    one, two = flat(saved), flat(again)
-    names = [*one, *(name for name in two if name not in one)]
-    # repr tells 1 from 1.0 and True, and 0.0 from -0.0; floats read from JSON have one repr each.
-    return [
-        (name, one.get(name), two.get(name))
-        for name in names
-        if name not in one or name not in two or repr(one[name]) != repr(two[name])
-    ]
 
 
 def reasons(before: dict[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from experiments import provenance as module
 from experiments import reproduce, run_folder
 from experiments.provenance import command_line, git_state, provenance
 from experiments.run_folder import open_run_folder, write_json, write_text
+from experiments.run_numbers import compare
 
 SECRET = "s3cr3t-0123456789abcdef"
 
@@ -215,7 +216,7 @@ def test_one_bit_is_a_difference(pipeline, finished, capsys):
     )
     out = capsys.readouterr().out
     assert one != two and repr(one) in out and repr(two) in out
-    assert "ppo.cagr" in out and "different: 1 of 3 values" in out
+    assert "metrics.json.ppo.cagr" in out and "different: 1 of 3 values" in out
 
 
 def test_what_changed_is_named(pipeline, finished, capsys):
@@ -257,9 +258,9 @@ def test_folders_that_cannot_be_used(finished, tmp_path, capsys):
 
 def test_compare_sees_missing_values_types_and_signed_zero():
     saved = {"a": 1, "b": [0.0, 1.0], "c": {}, "d": None}
-    assert reproduce.compare(saved, json.loads(json.dumps(saved))) == []
+    assert compare(saved, json.loads(json.dumps(saved))) == []
     again = {"a": 1.0, "b": [-0.0], "c": {}, "d": None, "e": 2}
-    assert [name for name, _, _ in reproduce.compare(saved, again)] == ["a", "b[0]", "b[1]", "e"]
+    assert [name for name, _, _ in compare(saved, again)] == ["a", "b[0]", "b[1]", "e"]
 
 
 def test_every_recorded_package_is_a_real_name():
