@@ -203,7 +203,7 @@ def trials(
     )
     if any(line["event"] == "moved" for line in lines):
         source += "; the ledger has been moved between machines, and may lack trials made elsewhere"
-    return Trials(len(found), variance, source)
+    return Trials(max(len(found), 1), variance, source)
 
 
 def readings(lines: Sequence[Line], fingerprint: str, windows: Sequence[Window]) -> tuple[int, int]:

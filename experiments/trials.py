@@ -78,22 +78,19 @@ class Entry:
             f"different configuration{'s' if different > 1 else ''}."
         )
 
-    def trials(self, trajectories: Mapping[str, Sequence[Trajectory]]) -> Trials | None:
+    def trials(self, tried: Mapping[str, Sequence[Trajectory]]) -> Trials | None:
         """How many trials there are, those of this run included; None without a ledger.
 
-        In a run without agents every strategy is a trial of the run, since the reader of its table
-        will look at the best of them.
-
         Args:
-            trajectories: of the run's strategies, its agents among them.
+            tried: trajectories of the agents. In a run without them, of every strategy that could
+                have been chosen: the reader of the table will look at the best of them.
 
         Raises:
             InputError: if the ledger is broken.
         """
         if self.path is None:
             return self.given
-        tried = self.agents or {name: name for name in trajectories}
-        own = {key: annual_sharpe(trajectories[name]) for name, key in tried.items()}
+        own = {self.agents.get(name, name): annual_sharpe(runs) for name, runs in tried.items()}
         with ledger.opened(self.path) as chain:
             return ledger.trials(chain.lines, self.fingerprint, self.windows, own)
 

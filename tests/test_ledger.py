@@ -71,7 +71,8 @@ def run(path, tmp_path):
             paths = {"equal_weight": [simulate("equal_weight")]}
             if cfg.agent is not None:
                 paths = {"ppo": [simulate("ppo", seed=s, activity=0.5) for s in seeds], **paths}
-            entry.found(evidence(paths, entry.trials(paths)))
+            tried = {name: paths[name] for name in entry.agents or paths}
+            entry.found(evidence(paths, entry.trials(tried)))
         return entry
 
     return run
