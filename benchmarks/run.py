@@ -31,6 +31,7 @@ from benchmarks import (
     programs,
     rollouts,
     scaling,
+    statistics,
     torchtrade_peer,
 )
 from benchmarks.measure import FULL, QUICK, Effort, Row
@@ -43,6 +44,7 @@ CONCERNS = {
     "peers": peers.measure,
     "processes": processes.measure,
     "rollouts": rollouts.measure,
+    "statistics": statistics.measure,
     "torchtrade": torchtrade_peer.measure,
     "programs": programs.measure,
     "recipe": programs.recipe,
