@@ -23,6 +23,7 @@ from benchmarks import (
     rollouts,
     run,
     scaling,
+    statistics,
     torchtrade_peer,
 )
 from benchmarks.measure import Effort, Row, panel, pinned, take_turns
@@ -127,6 +128,11 @@ def test_rollouts():
     rows = finite(rollouts.measure(TINY))
     assert "rollout of equal_weight, 120 days" in rows
     assert all(row.less and row.target is None for row in rows.values())
+
+
+def test_statistics():
+    rows = finite(statistics.measure(TINY))
+    assert "full statistics, 20 strategies x 5 seeds x 120 days" in rows
 
 
 def test_peers_or_how_to_get_them():
