@@ -42,9 +42,9 @@ def _preface(found: Found) -> list[str]:
     seeds = len(evidence.strategies[agents[0]].seeds) if agents else 0
     return [
         "Agents and baselines on the last 20 % of the rows of each market, **walk-forward**: "
-        "before each test window, scaler and agents are fitted anew on the rows before it, chosen on "
-        f"validation rows, and read once. {seeds} seeds of every agent; net of the costs that are "
-        "stated for each market; settings are the same on all markets, tuned on none.",
+        "before each test window, scaler and agents are fitted anew on the rows before it, chosen "
+        f"on validation rows, and read once. {seeds} seeds of every agent; net of the costs that "
+        "are stated for each market; settings are the same on all markets, tuned on none.",
         "",
         "Ranked by Sharpe ratio (mean over seeds). `[low, high]`: 95 % intervals of a stationary "
         "bootstrap of dates and seeds. *Better* and *worse* mean that the interval of the "
