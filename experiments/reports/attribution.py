@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.evaluation.attribution import ROUNDING
-from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label
 from experiments.reports import style
 from experiments.reports.axes import set_margins
@@ -21,7 +20,6 @@ from experiments.reports.style import figure_html
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GROWTH = BY_NAME["mean_log_return"]
 NAMED = 12
 
 
@@ -131,7 +129,10 @@ def table_html(run: Run, found: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _points(value: float) -> str:
-    return GROWTH.text(value, sign=True, suffix=False)
+    """Log points with a sign: two decimals, one from 10 on."""
+    points = value * 100.0
+    text = f"{points:+.{1 if abs(points) >= 10 else 2}f}".replace("-", "−")
+    return "0.00" if text in ("+0.00", "−0.00") else text
 
 
 def draw_attribution(
@@ -158,7 +159,9 @@ def draw_attribution(
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.margins(x=0.16)
+    low, high = min(0.0, float(values.min()) * 100), max(0.0, float(values.max()) * 100)
+    room = (0.26 if narrow else 0.1) * max(high - low, 1e-9)
+    ax.set_xlim(low - (room if low < 0 else 0.0), high + room)
     ax.set_title("Growth by source, log points a year (%)")
     if len(names) > 1:
         fig.legend(loc="lower center", ncols=3, handlelength=1, handleheight=1)

@@ -77,7 +77,9 @@ def log_axis(ax: Axes, low: float, high: float) -> None:
         decades = range(
             int(np.floor(np.log10(low) / step)) * step, int(np.ceil(np.log10(high))) + 1, step
         )
-        ticks = [m * 10.0**d for d in decades for m in ((1, 2, 5) if high / low < 300 else (1,))]
+        few, some, many = (1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)
+        marks = many if high / low < 12 else some if high / low < 300 else few
+        ticks = [m * 10.0**d for d in decades for m in marks]
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}" if y < 1e5 else f"{y:.0e}"))

@@ -188,7 +188,7 @@ def differences(run: Run, fig: Figure, narrow: bool) -> None:
         fig, left=118 if narrow else 176, right=58, top=26, bottom=48, hspace=0.32,
         wspace=0.32,
     )  # fmt: skip
-    titles = ("Growth (CAGR), percentage points", "Sharpe ratio")
+    titles = ("CAGR, points" if narrow else "Growth (CAGR), percentage points", "Sharpe ratio")
     for ax, measure, title, scale in zip(axes, ("cagr", "sharpe"), titles, (100, 1), strict=True):
         ax.axvline(0, color=style.INK, linewidth=1)
         for row, (_, members) in enumerate(rows):

@@ -183,8 +183,8 @@ def _mcs(found: Mapping[str, Any]) -> str:
         return f"All {total} are in it at 95 %: not one can be told from the best by these data."
     outside = [n for n in found["p_values"] if n not in inside]
     return (
-        f"At 95 % the best is among {len(inside)} of {total}: {listed(inside)}. Clearly worse: "
-        f"{listed(outside)}."
+        f"At 95 % the best is among {len(inside)} of {total}: {listed(inside)}. Told apart from "
+        f"the best, by however little: {listed(outside)}."
     )
 
 
@@ -194,8 +194,8 @@ def _definitions(items: Sequence[tuple[str, str]]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`PPO, momentum and risk parity`; many are counted."""
-    words = [label(n) if k == 0 else _lower(label(n)) for k, n in enumerate(names)]
+    """`momentum, PPO and risk parity`; many are counted."""
+    words = [_lower(label(n)) for n in names]
     if len(words) > 8:
         words = [*words[:7], f"{len(words) - 7} more"]
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
@@ -216,7 +216,7 @@ def chance(share: float | None, suffix: bool = True) -> str:
         return f"over 99.9{end}"
     if percent < 0.1:
         return f"under 0.1{end}"
-    return f"{percent:.1f}{end}" if percent > 99 or percent < 1 else f"{percent:.0f}{end}"
+    return f"{percent:.1f}{end}"
 
 
 def p_words(p: float, replications: int | None = None) -> str:

@@ -39,38 +39,58 @@ def fanned(run: Run) -> list[str]:
     ]
 
 
+def fan_panels(run: Run) -> list[tuple[str, bool]]:
+    """`(strategy, relative)`: wealth, and where equal weight was run, wealth over that of it."""
+    relative = [False, True] if _equal_weight(run) is not None else [False]
+    return [(name, ratio) for name in fanned(run) for ratio in relative]
+
+
 def draw_fan(run: Run, fig: Figure, narrow: bool) -> None:
     """For each strategy with several seeds: median, quartiles and range of wealth over seeds."""
-    names = fanned(run)
-    axes = np.atleast_1d(fig.subplots(len(names), 1, sharex=True, sharey=True))
-    set_margins(fig, left=44, right=14 if narrow else 178, top=26, bottom=28, hspace=0.25)
-    reference = run.trajectories["equal_weight"][0] if "equal_weight" in run.roles else None
-    every = [drawn_wealth(t) for n in names for t in run.trajectories[n]]
-    every += [] if reference is None else [drawn_wealth(reference)]
-    for ax, name in zip(axes, names, strict=True):
+    panels, reference = fan_panels(run), _equal_weight(run)
+    axes = np.atleast_1d(fig.subplots(len(panels), 1, sharex=True))
+    set_margins(fig, left=48, right=14 if narrow else 178, top=26, bottom=28, hspace=0.3)
+    for ax, (name, relative) in zip(axes, panels, strict=True):
         runs, line = run.trajectories[name], run.lines[name]
         stack = np.stack([drawn_wealth(t) for t in runs])
         keep = _thin(stack.shape[1])
         dates, stack = with_start(runs[0])[keep], stack[:, keep]
-        band: dict[str, Any] = {"color": line.colour, "linewidth": 0}
-        ax.fill_between(dates, stack.min(axis=0), stack.max(axis=0), alpha=0.16, **band)
+        other = None if reference is None else drawn_wealth(reference)[keep]
+        if relative and other is not None:
+            stack, other = stack / other, np.ones_like(other)
+        band: dict[str, Any] = {"color": line.colour, "linewidth": 0, "zorder": 3}
+        ax.fill_between(dates, stack.min(axis=0), stack.max(axis=0), alpha=0.18, **band)
         if len(runs) >= QUARTILES:
             low, high = np.quantile(stack, [0.25, 0.75], axis=0)
-            ax.fill_between(dates, low, high, alpha=0.28, **band)
+            ax.fill_between(dates, low, high, alpha=0.32, **band)
         median = np.median(stack, axis=0)
-        ax.plot(dates, median, color=line.colour, linewidth=2)
+        ax.plot(dates, median, color=line.colour, linewidth=2, zorder=4)
         ends = [(name, float(median[-1]), wealth_text(float(median[-1])))]
-        if reference is not None:
-            other = run.lines["equal_weight"]
-            value = drawn_wealth(reference)[keep] if len(reference.value) == len(every[0]) else None
-            if value is not None:
-                ax.plot(dates, value, color=other.colour, linewidth=other.width)
-                ends.append(("equal_weight", float(value[-1]), wealth_text(float(value[-1]))))
-        ax.set_title(f"{label(name)}: wealth over {len(runs)} seeds (log scale)")
-        log_axis(ax, min(float(x.min()) for x in every), max(float(x.max()) for x in every))
+        every = [stack]
+        if other is not None:
+            drawn = run.lines["equal_weight"]
+            ax.plot(dates, other, color=drawn.colour, linewidth=drawn.width, zorder=2)
+            ends.append(("equal_weight", float(other[-1]), wealth_text(float(other[-1]))))
+            every.append(other)
+        what = "wealth over that of equal weight" if relative else "wealth (log scale)"
+        ax.set_title(f"{label(name)}, {len(runs)} seeds: {what}")
+        if not relative:
+            low, high = (f(float(f(x)) for x in map(np.ravel, every)) for f in (min, max))
+            log_axis(ax, low, high)
         if not narrow:
             end_labels(ax, run.lines, ends)
     date_axis(axes[-1], run.dates, narrow)
+
+
+def _equal_weight(run: Run) -> Trajectory | None:
+    """That of equal weight, if it is there on the dates of the fans."""
+    names = fanned(run)
+    if "equal_weight" not in run.roles or not names:
+        return None
+    found = run.trajectories["equal_weight"][0]
+    length = len(run.trajectories[names[0]][0].dates)
+    same = all(len(run.trajectories[n][0].dates) == length for n in names)
+    return found if same and len(found.dates) == length else None
 
 
 def _thin(n: int) -> Any:
@@ -110,8 +130,8 @@ def draw_exposure(run: Run, fig: Figure, narrow: bool) -> None:
             ends.append((name, float(np.mean([series(t)[-1] for t in runs])), ""))
         ax.set_title(title)
         low, high = ax.get_ylim()
-        if high - low < 1:  # always fully invested: rounding is no movement
-            ax.set_ylim(low - 5, high + 5)
+        if high - low < 5:  # always all but invested: a cent of cash is no movement
+            ax.set_ylim(low - 5, high + 1)
     date_axis(axes[-1], run.dates, narrow)
     if narrow:
         shared_legend(fig, run.lines, ends, 2)

@@ -235,14 +235,16 @@ def _figures(run: Run) -> str:
     if fans:
         count = max(len(run.trajectories[n]) for n in fans)
         quartiles = " the dark band the middle half of them," if count >= paths.QUARTILES else ""
+        height = 54 + 200 * len(paths.fan_panels(run))
         parts.append(
             figure_html(
                 "fan",
                 partial(paths.draw_fan, run),
-                (40 + 240 * len(fans), 40 + 220 * len(fans)),
+                (height, height),
                 f"Wealth of {', '.join(label(n) for n in fans)} over seeds: median and range.",
                 f"The line is the median over seeds,{quartiles} the light band all of them: what "
-                "the luck of training changes. Black: equal weight.",
+                "the luck of training changes. Black: equal weight. A steady slope in the lower "
+                "panel is a steady lead or lag; a jump is a single event.",
             )
         )
     if rows:

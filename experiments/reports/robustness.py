@@ -238,7 +238,9 @@ def draw_costs(run: Run, found: Mapping[str, Any], fig: Figure, narrow: bool) ->
             values = [one, *impact["strategies"][name]]
             axes[1].plot(range(len(values)), _shown(values), **look, linewidth=line.width)
     for ax in axes:
-        ax.axhline(0, color=style.MUTED, linewidth=0.8)
+        low, high = ax.get_ylim()
+        if low < 0 < high:
+            ax.axhline(0, color=style.MUTED, linewidth=0.8)
     axes[0].axvline(1, color=style.INK, linewidth=0.8, linestyle=(0, (3, 3)))
     axes[0].set_title("CAGR by multiple of the costs, %")
     axes[0].set_xticks(factors, [f"{f:g}×" for f in factors])
