@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from envs.data import file
-from experiments import audit, compare, known_answers, ledger, reachability, reproduce, show
+from experiments import (
+    audit,
+    compare,
+    cross_validate,
+    known_answers,
+    ledger,
+    reachability,
+    reproduce,
+    show,
+)
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
 from tests.trajectories import simulate
@@ -85,8 +94,9 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         chosen = known_answers.command_line().parse_intermixed_args(arguments)
         names = {word for word in chosen.recipes if "=" not in word}
         assert names <= set(known_answers.recipes())
-    elif module == "experiments.audit":
-        audit.compose(audit.command_line().parse_intermixed_args(arguments).overrides)
+    elif module in ("experiments.audit", "experiments.cross_validate"):
+        program = {p.__name__: p for p in (audit, cross_validate)}[module]
+        audit.compose(program.command_line().parse_intermixed_args(arguments).overrides)
     else:
         program = {p.__name__: p for p in (compare, ledger, reproduce, show)}[module]
         # argparse would raise SystemExit; here only the folder is missing.
