@@ -73,7 +73,7 @@ def command_line() -> argparse.ArgumentParser:
         "--jobs", type=int, default=os.cpu_count() or 1, help="markets at once (default: cores)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("outputs/leaderboard"), help="default: %(default)s"
+        "--out", type=Path, help="default: outputs/leaderboard, and outputs/leaderboard_small"
     )
     parser.add_argument("--page", type=Path, metavar="FILE", help="default: OUT/leaderboard.md")
     return parser
@@ -82,9 +82,11 @@ def command_line() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses the arguments, runs, writes the page, and returns the exit status."""
     arguments = command_line().parse_args(argv)
-    names = arguments.markets or list(SMALL if arguments.small else MARKETS)
+    small = arguments.small
+    names = arguments.markets or list(SMALL if small else MARKETS)
+    out = arguments.out or Path("outputs") / ("leaderboard_small" if small else "leaderboard")
     try:
-        return run(names, arguments.out, arguments.page, arguments.jobs, arguments.small)
+        return run(names, out, arguments.page, arguments.jobs, small)
     except InputError as error:
         complain(str(error))
         return BAD_INPUT

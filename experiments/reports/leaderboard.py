@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.evaluation.estimates import Difference
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label
@@ -14,6 +15,7 @@ from experiments.evaluation.table import label
 COLUMNS = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 WITH_INTERVAL = ("cagr", "sharpe")
 RANKED_BY = "sharpe"
+CHANCE = 0.05
 REFERENCE = "equal_weight"
 Found = Mapping[str, tuple[Evidence, Mapping[str, Any]]]
 
@@ -47,9 +49,9 @@ def _preface(found: Found) -> list[str]:
         "are stated for each market; settings are the same on all markets, tuned on none.",
         "",
         "Ranked by Sharpe ratio (mean over seeds). `[low, high]`: 95 % intervals of a stationary "
-        "bootstrap of dates and seeds. *Better* and *worse* mean that the interval of the "
-        "difference in growth excludes zero; p is corrected for all comparisons of the market "
-        "(Holm). "
+        "bootstrap of dates and seeds. *Better* and *worse*: the interval of the difference in "
+        "growth excludes zero, and p, corrected for all comparisons of the market (Holm), is at "
+        "most 0.05; *if alone*: only the interval does, as some do by luck among so many. "
         "Strategies marked † were chosen with the test window in view: they are bounds and take no "
         "rank.",
         "",
@@ -73,10 +75,18 @@ def _against(evidence: Evidence, agent: str, other: str) -> str:
     d = evidence.difference(agent, other, "cagr")
     if d is None:
         return ""
-    verdict = "unclear" if d.verdict.startswith("not") else d.verdict
-    p = "" if d.p_holm is None else f", p {d.p_holm:.2g}"
     value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-    return f"{value} {verdict}{p}"
+    return f"{value} {verdict(d)}"
+
+
+def verdict(d: Difference) -> str:
+    """What is left of the difference when the number of comparisons is counted in."""
+    if d.p_holm is None:
+        return "no interval"
+    clear = d.verdict if d.verdict in ("better", "worse") else "unclear"
+    if clear != "unclear" and d.p_holm > CHANCE:
+        clear = f"{clear} if alone"
+    return f"{clear}, p {d.p_holm:.2g}"
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -116,13 +126,13 @@ def _verdict(found: Found) -> list[str]:
     lines = []
     for agent in _agents(found):
         words = [evidence.difference(agent, REFERENCE, "cagr") for evidence, _ in found.values()]
-        better = sum(d is not None and d.verdict == "better" for d in words)
-        worse = sum(d is not None and d.verdict == "worse" for d in words)
+        better = sum(d is not None and verdict(d).startswith("better,") for d in words)
+        worse = sum(d is not None and verdict(d).startswith("worse,") for d in words)
         first = sum(ranked(evidence)[0] == agent for evidence, _ in found.values())
         lines.append(
             f"{label(agent)} grew faster than equal weight on {better} of {len(words)} markets and "
-            f"slower on {worse}; on the others the difference is not distinguishable from zero. It "
-            f"ranks first on {first}."
+            f"slower on {worse}, counting only what is left after the correction; on the others "
+            f"the difference is not told apart from zero. It ranks first on {first}."
         )
     return lines
 

@@ -1,0 +1,91 @@
+"""The leaderboard's page says what its evidence says, and a finished market is not run again."""
+
+from __future__ import annotations
+
+import pytest
+
+from envs.errors import InputError
+from experiments import leaderboard
+from experiments.cli import checked
+from experiments.evaluation.evidence import evaluate
+from experiments.reports.leaderboard import page, ranked, verdict
+from tests.trajectories import simulate
+
+FACTS = {
+    "git": {"commit": "0123456789abcdef", "dirty": False},
+    "machine": {"processor": "a processor", "cpu_count": 2},
+    "started": "2026-11-21T09:10:35+00:00",
+    "seconds": 90.0,
+    "costs": "commission 5.0 bps",
+    "execution": "decided at one close, traded at the next",
+}
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    paths = {
+        # Wandering weights at a cost of 2 % of every trade lose for certain.
+        "ppo": [simulate("ppo", seed=s, activity=0.5, rate=0.02) for s in (0, 1)],
+        "equal_weight": [simulate("equal_weight", rate=0.001)],
+        "free": [simulate("equal_weight", rate=0.0)],
+        "best_stock": [simulate("best_stock", rate=0.0)],
+    }
+    baselines = ["equal_weight", "free", "best_stock"]
+    return evaluate(
+        paths, baselines=baselines, agents=["ppo"], n_bootstrap=200, hindsight=["best_stock"]
+    )
+
+
+def test_ranks_are_by_sharpe_and_without_hindsight(evidence):
+    assert ranked(evidence) == ["free", "equal_weight", "ppo"]
+
+
+def test_the_page_says_who_wins_and_that_the_agent_lost(evidence):
+    text = page({"made": (evidence, FACTS)}, {"made": "made up"}, small=False)
+    d = evidence.difference("ppo", "equal_weight", "cagr")
+    assert d.verdict == "worse" and d.p_holm <= 0.05 and verdict(d).startswith("worse, p ")
+    assert "PPO grew faster than equal weight on 0 of 1 markets and slower on 1" in text
+    assert "It ranks first on 0." in text
+    line = next(line for line in text.splitlines() if line.startswith("| made |"))
+    assert "| Free |" in line and "3 of 3" in line
+    assert "Best stock †" in text and "commission 5.0 bps" in text and "0123456789" in text
+    assert "not results" not in text and "nan" not in text.lower().replace("financ", "")
+    small = page({"made": (evidence, FACTS)}, {"made": "made up"}, small=True)
+    assert "these are not results" in small
+
+
+def test_a_difference_that_only_luck_explains_is_said_to_stand_alone(evidence):
+    from dataclasses import replace
+
+    d = evidence.difference("ppo", "equal_weight", "cagr")
+    assert verdict(replace(d, p_holm=0.3)) == "worse if alone, p 0.3"
+    assert verdict(replace(d, low=-1.0, high=1.0, p_holm=1.0)) == "unclear, p 1"
+    assert verdict(replace(d, low=None, high=None, p_holm=None)) == "no interval"
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", leaderboard.MARKETS)
+def test_every_market_composes(name, small):
+    checked([leaderboard.RECIPE, *leaderboard.settings(name, small)])
+
+
+def test_what_cannot_be_run_is_refused(tmp_path, capsys):
+    assert leaderboard.main(["sp501"]) == 2
+    assert "unknown market 'sp501'; known: futures, crypto, sp500" in capsys.readouterr().err
+    assert leaderboard.main(["sp500", "--jobs", "0", "--out", str(tmp_path)]) == 2
+    assert "--jobs must be at least 1" in capsys.readouterr().err
+    (tmp_path / "sp500").mkdir()
+    (tmp_path / "sp500" / "config.yaml").write_text("n_seeds: 5\n")
+    with pytest.raises(InputError, match=r"begun without --small; choose another --out"):
+        leaderboard.run(["sp500"], tmp_path, None, 1, small=True)
+
+
+def test_a_finished_market_is_not_run_again(tmp_path, monkeypatch, evidence, capsys):
+    folder = tmp_path / "gbm"
+    folder.mkdir()
+    (folder / "report.html").write_text("finished")
+    monkeypatch.setattr(leaderboard, "read", lambda path: (evidence, FACTS))
+    monkeypatch.setattr(leaderboard.subprocess, "run", lambda *a, **k: pytest.fail("run again"))
+    assert leaderboard.run(["gbm"], tmp_path, tmp_path / "page.md", 1, small=False) == 0
+    assert "gbm: finished before" in capsys.readouterr().out
+    assert (tmp_path / "page.md").read_text().startswith("# Leaderboard")
