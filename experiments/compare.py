@@ -15,9 +15,8 @@ from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain
 from experiments.comparing.comparison import Comparison, compare_runs
 from experiments.comparing.tables import comparison_csv, comparison_table, pairs_csv, table_cells
+from experiments.evaluation.estimates import COMPARED
 from experiments.evaluation.metrics import BY_NAME
-
-BY = ("sharpe", "cagr", "sortino", "mean_log_return", "max_drawdown")
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -39,7 +38,7 @@ def command_line() -> argparse.ArgumentParser:
         help="a row for each run, also where runs differ in nothing but their seed",
     )  # fmt: skip
     parser.add_argument(
-        "--by", choices=BY, default=BY[0],
+        "--by", choices=COMPARED, default="sharpe",
         help="measure of the ranks and of the comparisons in pairs (default: %(default)s)",
     )  # fmt: skip
     return parser

@@ -9,7 +9,8 @@ from typing import Any
 
 from experiments.comparing.folders import expand
 from experiments.comparing.rows import Row, read_rows, together, warnings
-from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across, holm
+from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across
+from experiments.evaluation.intervals import holm
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,4 @@ def compare_runs(
 
 def holm_across(rows: Sequence[Row]) -> list[float | None]:
     """P-value of each row's growth less its equal weight, corrected for the number of rows."""
-    raw = [None if r.less_reference is None else r.less_reference.p_value for r in rows]
-    corrected = iter(holm([p for p in raw if p is not None]))
-    return [None if p is None else next(corrected) for p in raw]
+    return holm([None if r.less_reference is None else r.less_reference.p_value for r in rows])

@@ -1,21 +1,28 @@
 """Statistics across rows on the dates they share: ranks, differences, probabilities of improvement.
 
-Two kinds of luck are in every figure. Dates are resampled in blocks (stationary bootstrap), the
-same for all rows, so that what moves all of them cancels; seeds are drawn anew within each row. A
-row with a single seed has only the luck of its dates in its intervals.
+Two kinds of luck are in every figure. **Dates** are resampled in blocks (stationary bootstrap), the
+same for all rows, so that what moves all of them cancels. **Seeds** are another sample: for ranks
+and probabilities of improvement they are drawn anew within each row; in the interval of a
+difference the error of the mean over seeds (Welch) is added to the studentised one over dates, as
+half-widths whose squares add (Zou and Donner 2008, for sums of independent estimates). A row with
+a single seed adds nothing, because nothing is known of its luck.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.comparing.gap import Gap
 from experiments.evaluation import bootstrap
-from experiments.evaluation.metrics import BY_NAME, Float, Metric, Steps
+from experiments.evaluation import bootstrap_kernels as kernels
+from experiments.evaluation.intervals import holm
+from experiments.evaluation.metrics import BY_NAME, Float, Steps
 from experiments.evaluation.splits import date_text
 
 if TYPE_CHECKING:
@@ -117,7 +124,7 @@ def across(
     Args:
         rows: at least two are needed for a comparison; with fewer, and where fewer than 20 dates
             are common, the answer is None.
-        measure: of the catalogue; that is better which `higher_is_better` says.
+        measure: one of `COMPARED`; more is better.
         replications: resampled histories.
         level: of the intervals.
         seed: of the draws; equal seeds give equal bits.
@@ -136,82 +143,95 @@ def across(
     steps, common = common_steps([rows[i].trajectories for i in kept])
     if len(common) < FEWEST_STEPS:
         return None
-    block = bootstrap.block_length(np.concatenate([s.net_return for s in steps]))
-    draws = seed_draws(steps, metric, replications=replications, mean_block=block, seed=seed)
-    if not all(np.isfinite(d).all() for d in draws):
+    j, c = kernels.VALUES.index(measure), kernels.PAIRED.index(measure)
+    block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in steps]))
+    draw = partial(bootstrap.resample, replications=replications, mean_block=block, seed=seed)
+    places = [(a, b) for a in range(len(kept)) for b in range(a + 1, len(kept))]
+    drawn = draw(steps, pairs=places)
+    # The same dates once more, now every seed by itself.
+    sizes = [len(s.net_return) for s in steps]
+    each = draw([one for s in steps for one in _seeds(s)]).values[:, j]
+    draws = np.split(each, np.cumsum(sizes)[:-1])
+    if not np.isfinite(each).all():
         return None
     observed = [np.asarray(metric.compute(s)) for s in steps]
-    sign = -1.0 if metric.higher_is_better is False else 1.0
     rng = np.random.default_rng([seed, 1])
     means = np.stack([_drawn_means(d, rng) for d in draws])
     standings: list[Standing | None] = [None] * len(rows)
     values = np.array([o.mean() for o in observed])
-    for i, standing in zip(kept, rank(sign * values, sign * means, level), strict=True):
+    for i, standing in zip(kept, rank(values, means, level), strict=True):
         standings[i] = standing
-    places = [(a, b) for a in range(len(kept)) for b in range(a + 1, len(kept))]
-    p_values = [two_sided(means[a] - means[b]) for a, b in places]
     pairs = {}
-    for (a, b), p, p_holm in zip(places, p_values, holm(p_values), strict=True):
-        low, high = np.quantile(means[a] - means[b], [(1 - level) / 2, (1 + level) / 2])
-        ours, theirs = sign * draws[a], sign * draws[b]
-        chance, edges = improvement(ours, theirs, level, np.random.default_rng([seed, 2, a, b]))
-        seen = sign * observed[a][:, None], sign * observed[b][:, None]
-        pairs[kept[a], kept[b]] = Pair(
+    for k, (a, b) in enumerate(places):
+        gap = Gap(
             value=float(values[a] - values[b]),
-            low=float(low),
-            high=float(high),
-            p_value=p,
-            p_holm=p_holm,
+            error=float(drawn.observed_pair_errors[k, c]),
+            draws=drawn.values[a, j] - drawn.values[b, j],
+            errors=drawn.pair_errors[k, c],
+            seeds=(observed[a], observed[b]),
+        )
+        low, high = gap.interval(level)
+        chance, edges = improvement(
+            draws[a], draws[b], level, np.random.default_rng([seed, 2, a, b])
+        )
+        pairs[kept[a], kept[b]] = Pair(
+            value=gap.value,
+            low=low,
+            high=high,
+            p_value=gap.p_value(),
+            p_holm=1.0,
             improvement=chance,
             improvement_low=edges[0],
             improvement_high=edges[1],
-            improvement_observed=float(wins(*seen).mean()),
+            improvement_observed=float(wins(observed[a][:, None], observed[b][:, None]).mean()),
         )
+    corrected = holm([pair.p_value for pair in pairs.values()])
+    pairs = {
+        at: replace(pair, p_holm=float(p or 0.0))
+        for (at, pair), p in zip(pairs.items(), corrected, strict=True)
+    }
     settings = {"replications": replications, "mean_block": block, "level": level, "seed": seed}
     first, last = date_text(common, 0), date_text(common, -1)
     return Statistics(measure, first, last, len(common), settings, standings, pairs, notes)
 
 
 def common_steps(groups: Sequence[Sequence[Trajectory]]) -> tuple[list[Steps], NDArray[Any]]:
-    """The seeds of every row `[S, n]` on the dates that all rows share, and these dates."""
+    """The seeds of every row `[S, n]` on the dates that all rows share, and these dates.
+
+    Ruined runs, which end early, do not belong here.
+    """
     common = groups[0][0].dates
     for t in (t for group in groups for t in group):
         common = common[np.isin(common, t.dates)]
     out = []
     for group in groups:
-        keep = [np.isin(t.dates, common) for t in group]
-
-        def stack(key: str, group: Any = group, keep: Any = keep) -> Float:
-            series = [
-                np.broadcast_to(getattr(t, key), t.dates.shape)[k] for t, k in zip(group, keep)
-            ]
-            return np.stack(series).astype(np.float64)
-
-        out.append(
-            Steps(
-                stack("net_return"),
-                stack("cash_return"),
-                stack("turnover"),
-                stack("total_cost"),
-                stack("active_share"),
-                group[0].periods_per_year,
-            )
+        net, cash, turnover, cost, active = (
+            np.stack([_on_dates(t, getattr(t, key), common) for t in group])
+            for key in ("net_return", "cash_return", "turnover", "total_cost", "active_share")
         )
+        out.append(Steps(net, cash, turnover, cost, active, group[0].periods_per_year))
     return out, common
 
 
-def seed_draws(
-    steps: Sequence[Steps], metric: Metric, *, replications: int, mean_block: int, seed: int
-) -> list[Float]:
-    """By row `[S, R]`: the measure of every seed in R resampled histories, dates drawn jointly."""
-    n = steps[0].net_return.shape[-1]
-    most = max(s.net_return.shape[0] for s in steps)
-    chunk = max(1, bootstrap.CHUNK_ELEMENTS // (most * n))
-    parts: list[list[Float]] = [[] for _ in steps]
-    for index in bootstrap.index_chunks(n, mean_block, replications, seed, chunk):
-        for k, series in enumerate(steps):
-            parts[k].append(np.asarray(metric.compute(series.at(index))))
-    return [np.concatenate(p, axis=-1) for p in parts]
+def _on_dates(t: Trajectory, series: Any, common: NDArray[Any]) -> Float:
+    whole = np.broadcast_to(series, t.dates.shape)
+    return np.asarray(whole[np.isin(t.dates, common)], dtype=np.float64)
+
+
+def _seeds(steps: Steps) -> list[Steps]:
+    """Every seed as a strategy of its own."""
+    own = [np.array([k]) for k in range(len(steps.net_return))]
+    return [
+        Steps(
+            steps.net_return[k],
+            steps.cash_return[k],
+            steps.turnover[k],
+            steps.cost[k],
+            steps.active_share[k],
+            steps.periods_per_year,
+        )
+        for k in own
+    ]
 
 
 def _drawn_means(draws: Float, rng: np.random.Generator) -> Float:
@@ -260,16 +280,3 @@ def improvement(
     drawn = table[mine[:, :, None], other[:, None, :]].mean(axis=(1, 2))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(table.mean()), (float(low), float(high))
-
-
-def two_sided(draws: Float) -> float:
-    """Two-sided p-value of zero from resampled differences; never 0, which no sample can show."""
-    low, high = int((draws <= 0).sum()), int((draws >= 0).sum())
-    return min(1.0, 2.0 * (1 + min(low, high)) / (1 + len(draws)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number. Source: Holm (1979)."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []

@@ -13,11 +13,10 @@ import numpy as np
 
 from experiments.comparing.rows import REFERENCE, Row
 from experiments.comparing.statistics import FEWEST_STEPS, common_steps
-from experiments.evaluation.evidence import evaluate
-from experiments.evaluation.metrics import BY_NAME, Float
+from experiments.evaluation.metrics import BY_NAME, Float, Steps
 from experiments.evaluation.multiple import superior
 from experiments.evaluation.overfitting import pbo
-from experiments.evaluation.skill import Trials
+from experiments.evaluation.skill import Trials, measure_skill
 from experiments.evaluation.table import label
 
 
@@ -88,7 +87,7 @@ def relative(returns: dict[str, Float], own: Sequence[Float]) -> dict[str, Float
     return out
 
 
-def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Any]) -> dict[str, Any]:
+def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Steps]) -> dict[str, Any]:
     """The job with the highest Sharpe ratio, and what is left of it after so many trials."""
     ratios = np.array([float(BY_NAME["sharpe"].compute(s).mean()) for s in steps])
     defined = np.isfinite(ratios)
@@ -104,7 +103,7 @@ def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Any]) -> di
         source=f"the {compared} jobs compared here"
         + (f"; a run of them knows of {recorded} trials" if more else ""),
     )
-    name, runs = jobs[best].strategy, jobs[best].trajectories
-    alone = evaluate({name: runs}, agents=[name], baselines=[], n_bootstrap=1, trials=trials)
-    worth = alone.strategies[name].skill
+    winner = steps[best]
+    excess = winner.net_return - winner.cash_return
+    worth = measure_skill(excess, winner.periods_per_year, trials)
     return {"best": names[best], "sharpe": float(ratios[best]), "trials": trials, "skill": worth}
