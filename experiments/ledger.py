@@ -36,6 +36,7 @@ DEFAULT = "outputs/ledger.jsonl"
 VARIABLE = "TRADEWIND_LEDGER"
 KILLED = "killed or running"
 SHORT = 12
+MOST_SHOWN = 60  # characters of a reason
 # First decision and last return, as text that NumPy reads.
 Window = tuple[str, str]
 
@@ -285,7 +286,7 @@ def _rows(chain: Chain) -> list[list[str]]:
         test = " .. ".join((run.windows[0][0], run.windows[-1][1])) if run.windows else "not read"
         begun, data = run.begun["time"].replace("T", " ")[:16], run.data.get("name", "")
         agents = ", ".join(run.agents) or "none"
-        outcome = run.outcome + (f": {run.reason}" if run.reason else "")
+        outcome = run.outcome + (f": {run.reason[:MOST_SHOWN]}" if run.reason else "")
         rows.append([begun, run.begun["name"], agents, data, test, outcome, "\n".join(sharpes)])
     return rows
 
@@ -309,7 +310,9 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None)
+    table = Table(box=None)
+    for k, column in enumerate(columns):
+        table.add_column(column, no_wrap=k == 0)
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
