@@ -12,6 +12,7 @@ from envs.data import file
 from experiments import (
     audit,
     compare,
+    coverage,
     cross_validate,
     known_answers,
     ledger,
@@ -88,8 +89,9 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         (tmp_path / PLACEHOLDER).mkdir()
         (tmp_path / PLACEHOLDER / "config.yaml").write_text("name: begun\n")
         checked(arguments)
-    elif module == "experiments.reachability":
-        reachability.command_line().parse_args(arguments)
+    elif module in ("experiments.coverage", "experiments.reachability"):
+        program = {p.__name__: p for p in (coverage, reachability)}[module]
+        program.command_line().parse_args(arguments)
     elif module == "experiments.known_answers":
         chosen = known_answers.command_line().parse_intermixed_args(arguments)
         names = {word for word in chosen.recipes if "=" not in word}
