@@ -26,8 +26,9 @@ from experiments.evaluation.known_answer import KnownAnswer, in_words
 from experiments.evaluation.plan import Plan
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
-from experiments.results import begin_provenance, track_results, write_results
+from experiments.results import begin_provenance, write_results
 from experiments.run_folder import open_run_folder, write_text
+from experiments.tracked import track_results
 from experiments.tracking import Tracker
 
 
@@ -102,8 +103,10 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             level=plan.level,
             hindsight=[name for name, policy in policies.items() if knows_the_future(policy)],
         )
-        write_results(cfg, folder, market, splits, trajectories, evidence, curves, facts, told)
-        track_results(tracker, folder, trajectories, evidence, curves)
+        figures = write_results(
+            cfg, folder, market, splits, trajectories, evidence, curves, facts, told
+        )
+        track_results(tracker, folder, evidence, figures)
     finally:
         tracker.finish()
     print_table(evidence)

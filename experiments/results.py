@@ -1,11 +1,10 @@
-"""What a run leaves in its folder, and what it tells the trackers."""
+"""What a run leaves in its folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from experiments.evaluation.robustness import study
 from experiments.evaluation.splits import WINDOWS, Splits, date_text
 from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.provenance import provenance
-from experiments.run_folder import open_run_folder, write_json, write_text
-from experiments.tracking import Tracker
+from experiments.reports.style import Noted, noted_figures
+from experiments.run_folder import write_json, write_text
 
 EXECUTION = {
     "next_close": "decided at one close, traded at the next",
@@ -66,9 +65,9 @@ def write_results(
     curves: Mapping[str, Mapping[str, list[float]]],
     facts: dict[str, Any],
     first: Sequence[str] = (),
-) -> None:
+) -> dict[str, Noted]:
     """Writes `trajectories.h5`, `metrics.json`, `results.csv`, `analysis.json`, `provenance.json`
-    and `report.html`."""
+    and `report.html`; returns the figures of the report."""
     from experiments.reports.report import write_report
 
     save_trajectories(folder / "trajectories.h5", trajectories)
@@ -79,19 +78,21 @@ def write_results(
     began = datetime.fromisoformat(facts["started"])
     facts = {**facts, "seconds": round((datetime.now(UTC) - began).total_seconds(), 1)}
     write_json(folder / "provenance.json", facts)
-    write_report(
-        folder / "report.html",
-        title=cfg.name,
-        evidence=evidence,
-        trajectories=trajectories,
-        provenance=told(cfg, market, facts),
-        config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
-        learning_curves=curves,
-        splits=days_of_windows(market, windows),
-        notes=market.notes,
-        first=first,
-        analysis=analysis,
-    )
+    with noted_figures() as figures:
+        write_report(
+            folder / "report.html",
+            title=cfg.name,
+            evidence=evidence,
+            trajectories=trajectories,
+            provenance=told(cfg, market, facts),
+            config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
+            learning_curves=curves,
+            splits=days_of_windows(market, windows),
+            notes=market.notes,
+            first=first,
+            analysis=analysis,
+        )
+    return figures
 
 
 def analyse(
@@ -148,36 +149,3 @@ def told(cfg: DictConfig, market: MarketData, facts: dict[str, Any]) -> dict[str
         "machine": facts["machine"],
         "versions": facts["packages"],
     }
-
-
-def track_results(
-    tracker: Tracker,
-    folder: Path,
-    trajectories: Mapping[str, Sequence[Trajectory]],
-    evidence: Evidence,
-    curves: Mapping[str, Mapping[str, list[float]]],
-) -> None:
-    """Hands the final table, the main figures and the agents' numbers to the tracker."""
-    from experiments.reports import figures
-    from experiments.reports.style import write_png
-
-    names = list(next(iter(evidence.strategies.values())).metrics)
-    rows = [[name, *(s.metrics[m].value for m in names)] for name, s in evidence.strategies.items()]
-    tracker.table("metrics", ["strategy", *names], rows)
-    run = figures.Run(evidence, trajectories)
-    agents = evidence.of_role("agent")
-    drawings: dict[str, Any] = {"wealth": partial(figures.wealth, run)}
-    if agents:
-        drawings["differences"] = partial(figures.differences, run)
-        drawings["weights"] = partial(figures.weights, run)
-    if curves:
-        drawings["learning"] = partial(figures.learning, curves, run)
-    images = open_run_folder(folder / "figures")
-    for name, draw in drawings.items():
-        tracker.figure(name, write_png(images / f"{name}.png", draw, height=460))
-    numbers = {}
-    for name in agents:
-        for metric, estimate in evidence.strategies[name].metrics.items():
-            if estimate.value is not None:
-                numbers[f"test/{name}/{metric}"] = estimate.value
-    tracker.summary(numbers)

@@ -22,7 +22,14 @@ Seed = int | str
 
 
 class Tracker(Protocol):
-    """One place that numbers go to."""
+    """One place that numbers go to.
+
+    Attributes:
+        shows_figures: whether they are shown anywhere but in the run folder.
+    """
+
+    @property
+    def shows_figures(self) -> bool: ...
 
     def rewind(self, seed: Seed, step: int) -> None:
         """Forgets what `seed` logged after `step`: training goes on from a checkpoint there."""
@@ -131,6 +138,10 @@ class Trackers:
         self._folder = Path(run_dir) / "figures"
         self._trackers = list(trackers)
 
+    @property
+    def shows_figures(self) -> bool:
+        return any(tracker.shows_figures for tracker in self._trackers)
+
     def rewind(self, seed: Seed, step: int) -> None:
         for tracker in self._trackers:
             tracker.rewind(seed, step)
@@ -167,6 +178,10 @@ class Unfailing:
         self._name = name
         self._tracker: Tracker | None = None
         self._tracker = self._try(make)
+
+    @property
+    def shows_figures(self) -> bool:
+        return self._tracker is not None and self._tracker.shows_figures
 
     def _try(self, action: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -210,6 +225,7 @@ class CsvTracker:
     """
 
     KEYS = ("seed", "step", "wall_seconds")
+    shows_figures = False
 
     def __init__(self, run_dir: str | Path) -> None:
         self._folder = open_run_folder(run_dir)

@@ -13,6 +13,8 @@ from experiments.tracking import Seed
 class TensorBoardTracker:
     """Event files in `run_dir/tensorboard/seed_N`: one chart shows all seeds of a number."""
 
+    shows_figures = True
+
     def __init__(self, run_dir: str | Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter

@@ -27,6 +27,8 @@ class WandbTracker:
         former: rows of `progress.csv` of an earlier process: seed -> `(step, values)`.
     """
 
+    shows_figures = True
+
     def __init__(
         self,
         run_dir: str | Path,

@@ -181,12 +181,11 @@ def _merged(group: Sequence[Row]) -> Row:
         n_bootstrap=settings["replications"],
         level=settings["level"],
     )
-    notes = [note for row in group for note in row.evidence.notes]
     config = {k: v for k, v in first.whole_config.items() if k in without_luck(first.whole_config)}
     return replace(
         first,
         runs=tuple(name for row in group for name in row.runs),
-        evidence=replace(evidence, notes=list(dict.fromkeys(notes))),
+        evidence=evidence,
         trajectories=runs,
         less_reference=evidence.difference(first.strategy, REFERENCE, "cagr"),
         whole_config=config,

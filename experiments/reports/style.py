@@ -87,11 +87,35 @@ def figure_html(key: str, draw: Draw, heights: tuple[int, int], alt: str, captio
         alt: what the figure shows, for those who do not see it.
         caption: HTML below it.
     """
+    for notes in _noting:
+        notes[key] = Noted(draw, heights[0])
     parts = []
     for kind, width, height in (("wide", WIDE, heights[0]), ("narrow", NARROW, heights[1])):
         picture = _render(f"{key}-{kind}", draw, width, height, kind == "narrow", alt)
         parts.append(f'<div class="{kind}">{picture}</div>')
     return f'<figure id="{key}">{"".join(parts)}<figcaption>{caption}</figcaption></figure>'
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A figure of a page: how it is drawn, and its height where the page is wide."""
+
+    draw: Draw
+    height: int
+
+
+_noting: list[dict[str, Noted]] = []
+
+
+@contextmanager
+def noted_figures() -> Iterator[dict[str, Noted]]:
+    """Notes every figure that `figure_html` makes meanwhile, by key: trackers show the same."""
+    notes: dict[str, Noted] = {}
+    _noting.append(notes)
+    try:
+        yield notes
+    finally:
+        _noting.remove(notes)
 
 
 def write_png(path: Path, draw: Draw, height: int) -> Path:
