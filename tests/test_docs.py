@@ -16,6 +16,7 @@ from experiments import (
     cross_validate,
     known_answers,
     ledger,
+    null_rates,
     reachability,
     reproduce,
     show,
@@ -89,8 +90,8 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         (tmp_path / PLACEHOLDER).mkdir()
         (tmp_path / PLACEHOLDER / "config.yaml").write_text("name: begun\n")
         checked(arguments)
-    elif module in ("experiments.coverage", "experiments.reachability"):
-        program = {p.__name__: p for p in (coverage, reachability)}[module]
+    elif module in ("experiments.coverage", "experiments.null_rates", "experiments.reachability"):
+        program = {p.__name__: p for p in (coverage, null_rates, reachability)}[module]
         program.command_line().parse_args(arguments)
     elif module == "experiments.known_answers":
         chosen = known_answers.command_line().parse_intermixed_args(arguments)
