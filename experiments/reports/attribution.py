@@ -114,7 +114,7 @@ def bars(found: Mapping[str, Any], names: Sequence[str]) -> tuple[list[str], np.
 def table_html(run: Run, found: Mapping[str, Any], names: Sequence[str]) -> str:
     """Strategies by assets, cash, kinds of cost and total."""
     each = {n: found["strategies"][n] for n in names}
-    kinds = list(dict.fromkeys(k for s in each.values() for k in s["costs"]))
+    kinds = list(dict.fromkeys(k for s in each.values() for k in s["costs"] if s["costs"][k] != 0))
     other = any(abs(s["other"]) > ROUNDING for s in each.values())
     heads = ["Strategy", "Assets", "Cash", *(k.capitalize() for k in kinds)]
     heads += ["Margin calls", "Total, net"] if other else ["Total, net"]

@@ -120,7 +120,12 @@ def end_labels(ax: Axes, lines: Mapping[str, Line], ends: Sequence[tuple[str, fl
     ax.figure.canvas.draw()
     box = ax.get_window_extent()
     wanted = [min(max(ax.transData.transform((0, y))[1], box.y0), box.y1) for _, y, _ in ends]
-    placed = spread_labels(wanted, 15, box.y0 - 6, box.y1 + 6)
+    # Many names need more than the height of a low panel: they may reach beside its neighbours.
+    more = max(6.0, (14.0 * (len(ends) - 1) - box.height) / 2)
+    top = ax.figure.get_figheight() * ax.figure.dpi - 8
+    low = max(8.0, min(box.y0 - more, top - 14.0 * (len(ends) - 1)))
+    high = min(top, max(box.y1 + more, low + 14.0 * (len(ends) - 1)))
+    placed = spread_labels(wanted, 15, low, high)
     for (name, _, text), at, want in zip(ends, placed, wanted, strict=True):
         line = lines[name]
         height = (at - box.y0) / box.height

@@ -113,6 +113,12 @@ def exposures(run: Run) -> dict[str, Any]:
     }
 
 
+def always_invested(run: Run) -> bool:
+    """Whether no strategy ever holds more than a hundredth of a percent of cash, or a short."""
+    every = (t.weights for n in run.roles for t in run.trajectories[n] if _holds(t))
+    return all(w.min() >= -ROUNDING and w[:, -1].max() <= 1e-4 for w in every)
+
+
 def draw_exposure(run: Run, fig: Figure, narrow: bool) -> None:
     """What is invested over time; with shorts gross, net and cash."""
     panels = exposures(run)

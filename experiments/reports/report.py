@@ -272,17 +272,7 @@ def _figures(run: Run) -> str:
             "long. The assets with the largest weights are named, the others drawn together.",
         )
     )
-    panels = len(paths.exposures(run))
-    parts.append(
-        figure_html(
-            "exposure",
-            partial(paths.draw_exposure, run),
-            (60 + 190 * panels, 110 + 170 * panels + 8 * len(run.roles)),
-            "What every strategy has invested over time: gross, net and cash.",
-            "Just after each trade. Gross: sum of the sizes of all positions; net: longs less "
-            f"shorts.{thin}",
-        )
-    )
+    parts.append(_exposure(run, thin))
     parts.append(
         figure_html(
             "trading",
@@ -294,6 +284,26 @@ def _figures(run: Run) -> str:
         )
     )
     return section("paths", "How it got there", *parts)
+
+
+def _exposure(run: Run, thin: str) -> str:
+    """Gross, net and cash over time; a sentence where everything is invested all the time."""
+    if paths.always_invested(run):
+        return paragraph(
+            "All strategies are fully invested all the time, and none is short.", "note"
+        )
+    panels = len(paths.exposures(run))
+    return figure_html(
+        "exposure",
+        partial(paths.draw_exposure, run),
+        (
+            max(60 + 190 * panels, 30 + 15 * len(run.roles)),
+            110 + 170 * panels + 8 * len(run.roles),
+        ),
+        "What every strategy has invested over time: gross, net and cash.",
+        "Just after each trade. Gross: sum of the sizes of all positions; net: longs less "
+        f"shorts.{thin}",
+    )
 
 
 def _wealth_text(run: Run) -> str:

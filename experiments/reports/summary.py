@@ -79,7 +79,7 @@ def sureness(evidence: Evidence) -> list[str]:
         else:
             out.append(
                 f"Corrected for {len(growth)} comparisons (Holm), none of {who} is beyond chance "
-                "at 5 %."
+                f"at 5 %.{_too_few_draws(evidence, len(growth))}"
             )
     count = evidence.trials.get("count", 1)
     if count > 1:
@@ -94,6 +94,20 @@ def sureness(evidence: Evidence) -> list[str]:
                 f"of the search is: {', '.join(deflated)}."
             )
     return out
+
+
+def _too_few_draws(evidence: Evidence, comparisons: int) -> str:
+    """A warning where no corrected p-value could have been small enough."""
+    draws = evidence.bootstrap["replications"]
+    # The smallest p of so many draws is 1 / (draws + 1), and Holm multiplies it.
+    lowest = min(1.0, comparisons / (draws + 1))
+    if lowest < SIGNIFICANT:
+        return ""
+    needed = round(comparisons / SIGNIFICANT)
+    return (
+        f" But with {draws:,} resampled histories no p can be below {lowest:.2g}: "
+        f"evaluation.n_bootstrap has to be above {needed:,}."
+    )
 
 
 def versus(evidence: Evidence, agent: str) -> Difference | None:
