@@ -16,9 +16,11 @@ from typing import Any
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, complain
 from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.known_answer import in_words
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label, print_table
-from experiments.reports.summary import headline
+from experiments.reports.luck import skill_in_words
+from experiments.reports.summary import headline, sureness
 
 COLUMNS = ("cagr", "volatility", "sharpe", "max_drawdown", "turnover", "cost", "active_share")
 WITH_INTERVAL = ("cagr", "sharpe")
@@ -34,15 +36,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         evidence = Evidence.read(arguments.run_dir / "metrics.json")
+        first = known_answer(arguments.run_dir / "known_answer.json")
         if arguments.markdown:
-            print(markdown(evidence, _provenance(arguments.run_dir / "provenance.json")), end="")
+            facts = _provenance(arguments.run_dir / "provenance.json")
+            print(markdown(evidence, facts, first), end="")
         else:
-            print("\n".join(headline(evidence)) + "\n")
+            skill = [skill_in_words(evidence, name) for name in evidence.of_role("agent")]
+            print("\n".join([*first, *headline(evidence), *sureness(evidence), *skill]) + "\n")
             print_table(evidence)
     except InputError as error:
         complain(str(error))
         return BAD_INPUT
     return 0
+
+
+def known_answer(path: Path) -> list[str]:
+    """What a run against a known answer scored, in a sentence; empty for another run.
+
+    Raises:
+        InputError: if the file is broken.
+    """
+    if not path.is_file():
+        return []
+    try:
+        return [in_words(json.loads(path.read_text(encoding="utf-8")))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read ({error!r}); run it again") from None
 
 
 def _provenance(path: Path) -> dict[str, Any]:
@@ -56,17 +75,18 @@ def _provenance(path: Path) -> dict[str, Any]:
     return facts
 
 
-def markdown(evidence: Evidence, facts: dict[str, Any]) -> str:
+def markdown(evidence: Evidence, facts: dict[str, Any], first: Sequence[str] = ()) -> str:
     """The headline, one table with a row a strategy, and where the numbers come from.
 
     Args:
         evidence: of the run.
         facts: its `provenance.json`.
+        first: sentences that stand before all others.
     """
     agents = evidence.of_role("agent")
     heads = ["", *(BY_NAME[key].label for key in COLUMNS)]
     heads += [f"{label(agent)} less this: CAGR, growth is" for agent in agents]
-    lines = [" ".join(headline(evidence)), ""]
+    lines = [" ".join([*first, *headline(evidence), *sureness(evidence)]), ""]
     lines += [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
     for name, strategy in evidence.strategies.items():
         seeds = len(strategy.seeds)

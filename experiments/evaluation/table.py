@@ -82,8 +82,8 @@ def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
     return table
 
 
-def difference_table(evidence: Evidence) -> Table:
-    """Each agent less each baseline, a year."""
+def difference_table(evidence: Evidence, width: int = WIDE) -> Table:
+    """Each agent less each baseline, a year; p, where there is room, is corrected for all pairs."""
     from rich import box
     from rich.table import Table
 
@@ -97,7 +97,8 @@ def difference_table(evidence: Evidence) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("", overflow="fold")
-    for text in ("CAGR %", "Sharpe", "ahead"):
+    heads = ["CAGR %", "Sharpe", "ahead"] + (["p (Holm)"] if width >= WIDE else [])
+    for text in heads:
         table.add_column(text, justify="right", no_wrap=True)
     table.add_column("growth")
     for agent in evidence.compared:
@@ -115,6 +116,8 @@ def difference_table(evidence: Evidence) -> Table:
             verdict = "unclear" if growth.verdict.startswith("not") else growth.verdict
             share = growth.share_above_zero
             cells.append("n/a" if share is None else f"{share:.0%}")
+            if width >= WIDE:
+                cells.append("n/a" if growth.p_holm is None else f"{growth.p_holm:.3f}")
             table.add_row(f"{label(agent)} − {label(other)}", *cells, verdict)
     return table
 
@@ -126,7 +129,7 @@ def print_table(evidence: Evidence, console: Console | None = None) -> None:
     console = console or Console()
     console.print(metrics_table(evidence, console.width))
     if evidence.differences:
-        console.print(difference_table(evidence))
+        console.print(difference_table(evidence, console.width))
     for note in evidence.notes + undefined_notes(evidence):
         console.print(f"note: {note}", highlight=False, markup=False)
 
