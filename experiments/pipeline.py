@@ -22,6 +22,7 @@ from envs.features.panel import FeaturePanel
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
 from experiments.evaluation.evidence import evaluate
+from experiments.evaluation.factors import factors_for
 from experiments.evaluation.known_answer import KnownAnswer, in_words
 from experiments.evaluation.plan import Plan
 from experiments.evaluation.splits import Splits
@@ -101,6 +102,7 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             seed=cfg.seed,
             n_bootstrap=plan.n_bootstrap,
             level=plan.level,
+            factors=factors_for(market),
             hindsight=[name for name, policy in policies.items() if knows_the_future(policy)],
         )
         figures = write_results(

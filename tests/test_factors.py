@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from envs.data.sources import index_ohlcv
+from envs.data.synthetic import synthetic
 from envs.errors import InputError
-from experiments.evaluation.factors import Factors, fama_french
+from experiments.evaluation.factors import Factors, factors_for, fama_french
 
 
 def made(n: int = 60, **changes: Any) -> Factors:
@@ -54,6 +55,12 @@ def test_months_of_the_index_are_the_market_of_the_table() -> None:
     # October 2008, the index alone: 968.75 from 1166.36.
     october = m.returns[m.periods == np.datetime64("2008-10")]
     assert october == pytest.approx([968.75 / 1166.36 - 1], abs=1e-5)
+
+
+def test_us_stocks_are_measured_against_them_and_nothing_else_is() -> None:
+    found = factors_for(index_ohlcv())
+    assert found is not None and found.name == "Fama-French"
+    assert factors_for(synthetic(n_rows=100)) is None
 
 
 def test_only_whole_months_count() -> None:

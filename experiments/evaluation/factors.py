@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.data.market_data import MarketData
 from envs.data.packaged import package_file
 from envs.errors import InputError
 from experiments.evaluation.metrics import Float
@@ -16,6 +17,8 @@ from experiments.evaluation.metrics import Float
 FEWEST_PERIODS = 24
 PERIODS_PER_YEAR = {"daily": 252.0, "monthly": 12.0}
 UNITS: dict[str, Literal["D", "M"]] = {"daily": "D", "monthly": "M"}
+# Sources of US stocks, by the name of their panels.
+US_STOCKS = ("sp500", "ohlcv", "index_ohlcv")
 # Weekdays at the end of a month on which an exchange may have been closed.
 HOLIDAYS = 1
 # Percent a month; what the library writes for a missing value is far outside (-99.99).
@@ -158,6 +161,14 @@ def _compounded(
     # A return that began inside the month leaves out the days before.
     whole = (opened < start) & (early <= HOLIDAYS) & (late <= HOLIDAYS)
     return periods, growth, whole
+
+
+def factors_for(market: MarketData) -> Factors | None:
+    """The factors that explain this market's returns: Fama-French for the US stocks, else None.
+
+    Whether the dates overlap is said by `Factors.match`.
+    """
+    return fama_french() if market.name in US_STOCKS else None
 
 
 def fama_french() -> Factors:
