@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import empyrical
 import numpy as np
+import pandas as pd
 import pytest
 from skfolio import measures
 
@@ -195,3 +196,24 @@ def test_wealth_beyond_any_number_is_undefined_without_a_warning() -> None:
     for measure in (m.total_return(r), m.cagr(r, 252.0), m.max_drawdown(r), m.calmar(r, 252.0)):
         assert np.isnan(measure)
     assert m.mean_log_return(r, 252.0) == pytest.approx(252 * (2 * np.log1p(1e8) - np.log(2)) / 3)
+
+
+@pytest.mark.parametrize("name", ["sp500_dataset.csv.gz", "sp500_index.csv.gz"])
+def test_against_quantstats(name: str) -> None:
+    # Not among the extras: it brings a downloader of prices, which tests have no use for.
+    stats = pytest.importorskip("quantstats").stats
+    closes = skfolio_closes(name)
+    r = (closes[1:] / closes[:-1] - 1).mean(axis=1)
+    theirs = pd.Series(r, index=pd.date_range("1990-01-03", periods=len(r), freq="B"))
+    assert all_measures(r) == pytest.approx(
+        [
+            1 + stats.comp(theirs),
+            stats.cagr(theirs, periods=252),
+            stats.volatility(theirs, periods=252),
+            stats.sharpe(theirs, periods=252),
+            stats.sortino(theirs, periods=252),
+            -stats.max_drawdown(theirs),
+            stats.calmar(theirs, periods=252),
+        ],
+        rel=1e-9,
+    )
