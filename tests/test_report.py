@@ -12,10 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.rollout import Trajectory
+from agents.baselines import make_baseline
+from agents.rollout import Trajectory, rollout
+from envs.data.synthetic import synthetic
+from envs.market.costs import ProportionalCost
+from envs.portfolio import PortfolioEnv
+from experiments.evaluation.attribution import attribute
 from experiments.evaluation.evidence import evaluate
+from experiments.evaluation.regimes import breakdown
+from experiments.evaluation.robustness import study
+from experiments.evaluation.skill import Trials
 from experiments.reports import style, tables
 from experiments.reports.report import write_report
+from tests.test_robustness import Plan, wander
 from tests.trajectories import example_run, simulate
 
 VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle"}
@@ -250,3 +259,188 @@ def test_a_strategy_keeps_its_colour() -> None:
         len({(x.colour, x.dash) for x in style.lines(dict.fromkeys(style.BASELINES, "b")).values()})
         == 9
     )
+
+
+# ------------------------------------------------------- robustness, attribution, regimes, luck
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Any]:
+    """A run on a real panel with its analysis: `(page, evidence, analysis)`."""
+    market, cost = (
+        synthetic(n_rows=420, n_assets=3, symbols=["A&B", "<C>", "D"]),
+        ProportionalCost(20, 5),
+    )
+
+    def play(policy: Any, seed: int | None = None) -> Trajectory:
+        env = PortfolioEnv(
+            market, observation="indexed", action=policy.action, cost=cost, start=200
+        )
+        return replace(rollout(policy, env, seed=seed), name=policy.name)
+
+    names = ("equal_weight", "buy_and_hold", "inverse_volatility")
+    run = {"ppo": [play(Plan(wander(market, 219, s), name="ppo"), s) for s in (0, 1)]}
+    run |= {name: [play(make_baseline(name, market))] for name in names}
+    evidence = evaluate(
+        run, agents=["ppo"], baselines=names, n_bootstrap=60,
+        trials=Trials(12, 0.25, "twelve lines of a ledger"),
+    )  # fmt: skip
+    at = {"execution": "next_close"}
+    analysis = {
+        "robustness": study(market, run, cost=cost, agents=["ppo"], **at),
+        "attribution": attribute(market, run, **at),
+        "regimes": breakdown(market, run),
+    }
+    path = tmp_path_factory.mktemp("analysed") / "r.html"
+    splits = {
+        f"{part} {k}": (f"20{10 + k}-0{m}-01", f"20{10 + k}-0{m + 2}-20", 50)
+        for k in (1, 2)
+        for part, m in (("train", 1), ("validation", 4), ("test", 7))
+    }
+    write_report(
+        path, title="t", evidence=evidence, trajectories=run, provenance={"costs": "25 bps"},
+        config_yaml="name: x\n", splits=splits, analysis=analysis,
+    )  # fmt: skip
+    return path.read_text(encoding="utf-8"), evidence, analysis
+
+
+def part_of(page: str, key: str) -> str:
+    start = page.index(f'<section id="{key}">')
+    return page[start : page.index("</section>", start)].replace("&nbsp;", " ")
+
+
+def cells(html: str, row: str) -> list[str]:
+    """The texts of the cells of the first table row whose head ends with these words."""
+    for found in re.findall(r"<tr[^>]*>(.*?)</tr>", html, flags=re.S):
+        head = re.search(r"<th[^>]*>(.*?)</th>", found, flags=re.S)
+        if head and re.sub(r"<[^>]+>", "", head[1]).startswith(row):
+            return [
+                re.sub(r"<small>.*?</small>|<[^>]+>", "", c)
+                for c in re.findall(r"<td[^>]*>(.*?)</td>", found, flags=re.S)
+            ]
+    raise AssertionError(f"no row {row}")
+
+
+def test_the_page_with_an_analysis_is_whole(analysed: tuple[str, Any, Any]) -> None:
+    page = analysed[0]
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == [] and len(set(checker.ids)) == len(checker.ids)
+    links = [a["href"] for tag, a in checker.tags if tag == "a"]
+    assert len(links) > 8 and all(link and link[1:] in checker.ids for link in links)
+    assert len(page) < 2_000_000
+    for key in ("costs", "delays", "sources", "fan", "exposure", "windows", "differences"):
+        assert f'<figure id="{key}">' in page
+    assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<style>.*?</style>", "", page, flags=re.S))
+    assert "<C>" not in page and "&lt;C&gt;" in page and "A&amp;B" in page
+
+
+def test_break_even_costs_in_the_page_are_those_of_the_analysis(
+    analysed: tuple[str, Any, Any],
+) -> None:
+    html, found = part_of(analysed[0], "robustness"), analysed[2]["robustness"]
+    for pair in found["pairs"]:
+        name = {"equal_weight": "Equal weight", "buy_and_hold": "Buy and hold",
+                "inverse_volatility": "Inverse volatility"}[pair["against"]]  # fmt: skip
+        wanted = {
+            "crosses": f"up to {pair['multiple'] or 0:.2f}×",
+            "gains with costs": f"from {pair['multiple'] or 0:.2f}× on",
+            "never behind": "always", "never ahead": "never",
+        }[pair["state"]]  # fmt: skip
+        assert cells(html, name) == [wanted]
+    late = np.mean(found["strategies"]["ppo"]["delays"][1]) * 100
+    assert f"it grows by {late:.1f} %".replace("-", "−") in html
+
+
+def test_growth_by_source_in_the_page_adds_up(analysed: tuple[str, Any, Any]) -> None:
+    page, evidence, analysis = analysed
+    html = part_of(page, "attribution")
+    for name, head in (("ppo", "PPO"), ("equal_weight", "Equal weight")):
+        s = analysis["attribution"]["strategies"][name]
+        numbers = [float(x.replace("−", "-")) for x in cells(html, head)]
+        parts = [sum(s["assets"]), s["cash"], *s["costs"].values(), s["total"]]
+        assert numbers == pytest.approx(np.array(parts) * 100, abs=0.051)
+        logs = evidence.strategies[name].metrics["mean_log_return"].value
+        assert s["total"] == pytest.approx(logs, rel=1e-9)
+
+
+def test_years_and_regimes_in_the_page_are_those_of_the_analysis(
+    analysed: tuple[str, Any, Any],
+) -> None:
+    html, found = part_of(analysed[0], "when"), analysed[2]["regimes"]
+    years = html[html.index("By calendar year") : html.index("By state of the market")]
+    states = html[html.index("By state of the market") : html.index("Monthly returns")]
+    ppo = found["strategies"]["ppo"]
+    shown = [float(x.replace("−", "-")) for x in cells(years, "PPO")]
+    assert shown == pytest.approx(np.array(ppo["years"]) * 100, abs=0.051)
+    for key, text in zip(ppo["regimes"], cells(states, "PPO"), strict=True):
+        value = ppo["regimes"][key]["cagr"]
+        if value is None:
+            assert text == "–" and found["regimes"][key]["steps"] < found["fewest_steps"]
+        else:
+            assert float(text.replace("−", "-")) == pytest.approx(value * 100, abs=0.051)
+
+
+def test_skill_and_the_number_of_trials_are_said(analysed: tuple[str, Any, Any]) -> None:
+    page, evidence, _ = analysed
+    html = part_of(page, "luck")
+    skill = evidence.strategies["ppo"].skill
+    shown = cells(html, "PPO")
+    for text, value in zip(shown[1:3], (skill.psr, skill.dsr), strict=True):
+        assert text == ("under 0.1" if value < 0.001 else f"{value * 100:.1f}")
+    assert "The best of 12 trials without any skill" in html and "twelve lines of a ledger" in html
+    yearly = skill.expected_max * np.sqrt(252)
+    assert f"would show a Sharpe ratio of {yearly:.2f}" in html
+    for title in ("backtest overfitting", "Superior predictive", "Stepwise", "confidence set"):
+        assert title in html
+    assert f"{evidence.tests['pbo']['pbo'] * 100:.1f} %" in html
+
+
+def test_the_lead_says_what_was_done_and_how_sure_it_is(analysed: tuple[str, Any, Any]) -> None:
+    page, evidence, _ = analysed
+    lead = page[page.index('class="lead"') : page.index('class="cards"')].replace("&nbsp;", " ")
+    assert "PPO with 2 seeds was trained anew before each of 2 test windows" in lead
+    assert "at costs of 25 bps, beside 3 baselines" in lead
+    assert "Corrected for 3 comparisons (Holm)" in lead
+    assert "Deflated for 12 trials" in lead
+    html = part_of(page, "performance")
+    p = evidence.difference("ppo", "equal_weight", "cagr").p_holm
+    text = "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    assert text.replace("<", "&lt;") in cells(html, "PPO − Equal weight")
+    assert "IQM over seeds" in html
+
+
+def test_what_has_no_answer_is_said_in_words(tmp_path: Path) -> None:
+    run = {n: [simulate(n, n=120)] for n in ("equal_weight", "momentum")}
+    nothing = {"multiple": None, "state": "unknown"}
+    fine = {"factors": [[0.1]] * 6, "far_factors": [[None]] * 3, "delays": [[0.1]] * 4,
+            "sharpe": [None] * 6, "cash": nothing}  # fmt: skip
+    analysis = {
+        "robustness": {
+            "factors": [0, 0.5, 1.0, 2, 3, 5], "far_factors": [10, 20, 50], "delays": [0, 1, 2, 3],
+            "strategies": {"equal_weight": fine, "momentum": {"reason": "margin <call>"}},
+            "pairs": [], "impact": {"reason": "no volatility"},
+        },
+        "attribution": {"symbols": ["A"], "strategies": {"momentum": {"reason": "wealth is gone"}}},
+    }  # fmt: skip
+    page = write(tmp_path / "r.html", run, analysis=analysis)
+    assert "Momentum: margin &lt;call&gt;." in page and "no volatility" in page
+    assert '<section id="attribution">' not in page
+    assert "n/a" in part_of(page, "robustness")
+    empty = write(tmp_path / "e.html", run, analysis={"robustness": {"reason": "nothing"}})
+    assert '<section id="robustness">' not in empty
+
+
+def test_too_few_resampled_histories_for_a_corrected_p_are_said(tmp_path: Path) -> None:
+    run = {n: [simulate(n, n=120, activity=0.5)] for n in ("equal_weight", "momentum", "a", "b")}
+    page = write(tmp_path / "r.html", run).replace("&nbsp;", " ")
+    assert "with 40 resampled histories no p can be below 0.073" in page
+
+
+def test_shorts_show_gross_net_and_cash(tmp_path: Path) -> None:
+    run = example_run(n=60, seeds=(0,))
+    run["ppo"][0].weights[:] = [0.9, 0.6, -0.3, -0.4, 0.2]
+    page = write(tmp_path / "r.html", run)
+    figure = page[page.index('<figure id="exposure">') : page.index('<figure id="trading">')]
+    for title in ("Gross exposure", "Net exposure", "Cash, % of value"):
+        assert title in figure
+    long_only = {n: [simulate(n, n=60)] for n in ("equal_weight", "momentum")}
+    assert "fully invested all the time" in write(tmp_path / "l.html", long_only)

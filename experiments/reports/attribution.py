@@ -34,7 +34,7 @@ def attribution_section(run: Run, found: Mapping[str, Any]) -> str:
         rows = len(bars(found, shown)[0])
         parts.append(
             figure_html(
-                "attribution",
+                "sources",
                 partial(draw_attribution, run, found, shown),
                 (60 + (12 + 16 * len(shown)) * rows, 70 + (12 + 16 * len(shown)) * rows),
                 "Growth a year by asset, cash and kind of cost of "

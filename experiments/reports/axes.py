@@ -122,7 +122,7 @@ def end_labels(ax: Axes, lines: Mapping[str, Line], ends: Sequence[tuple[str, fl
     wanted = [min(max(ax.transData.transform((0, y))[1], box.y0), box.y1) for _, y, _ in ends]
     # Many names need more than the height of a low panel: they may reach beside its neighbours.
     more = max(6.0, (14.0 * (len(ends) - 1) - box.height) / 2)
-    top = ax.figure.get_figheight() * ax.figure.dpi - 8
+    top = ax.figure.bbox.height - 8
     low = max(8.0, min(box.y0 - more, top - 14.0 * (len(ends) - 1)))
     high = min(top, max(box.y1 + more, low + 14.0 * (len(ends) - 1)))
     placed = spread_labels(wanted, 15, low, high)
