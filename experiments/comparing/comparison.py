@@ -12,6 +12,9 @@ from experiments.comparing.rows import Row, read_rows, together, warnings
 from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across
 from experiments.evaluation.intervals import holm
 
+LEAST_REPLICATIONS, MOST_REPLICATIONS = 1000, 5000
+HISTORIES_A_PAIR = 40
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -49,16 +52,28 @@ def compare_runs(
     jobs = read_rows(runs)
     rows = together(jobs) if aggregate else jobs
     settings = rows[0].evidence.bootstrap
+    pairs = len(rows) * (len(rows) - 1) // 2
     statistics = across(
         rows,
         measure,
-        replications=max(r.evidence.bootstrap["replications"] for r in rows),
+        # The smallest p-value is 1 / (replications + 1), and Holm multiplies it by the pairs.
+        replications=max(
+            LEAST_REPLICATIONS,
+            min(HISTORIES_A_PAIR * pairs, MOST_REPLICATIONS),
+            *(r.evidence.bootstrap["replications"] for r in rows),
+        ),
         level=settings["level"],
         seed=settings["seed"],
     )
     notes = unfinished + warnings(rows)
     if statistics is not None:
         notes += statistics.notes
+        lowest = len(statistics.pairs) / (statistics.settings["replications"] + 1)
+        if lowest >= 1 - settings["level"]:
+            notes.append(
+                f"of {len(statistics.pairs):,} pairs none can be told apart after correction: no "
+                f"corrected p-value can be below {min(lowest, 1.0):.2g}; compare fewer rows"
+            )
         windows = {(r.evidence.window["first"], r.evidence.window["last"]) for r in rows}
         if len(windows) > 1:
             s = statistics

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.comparing.comparison import Comparison, holm_across
 from experiments.comparing.rows import REFERENCE, Row, known_text
-from experiments.evaluation.evidence import Estimate
+from experiments.evaluation.estimates import Difference, Estimate
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import WIDE, WITH_INTERVAL, label
 
@@ -38,13 +38,13 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     several = any(_sharpe(row).iqm is not None for row in rows)
     known = any(row.known for row in rows)
     heads = ["Strategy", "What differs", "Seeds"]
+    if statistics is not None:
+        heads += [f"Mean rank by {BY_NAME[statistics.measure].label}", "First"]
     for measure in MEASURES:
         heads.append(BY_NAME[measure].label)
         if several and measure == "sharpe":
             heads.append("Sharpe, IQM over seeds")
     heads += ["CAGR less equal weight, points", "p, Holm", "Growth is"]
-    if statistics is not None:
-        heads += [f"Mean rank by {BY_NAME[statistics.measure].label}", "First"]
     heads += ["Known answer"] if known else []
     heads.append("Run")
     cells = []
@@ -52,6 +52,13 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         metrics = row.evidence.strategies[row.strategy].metrics
         trained = row.trajectories[0].seed is not None
         line = [label(row.strategy), row.special or "nothing", str(row.seeds) if trained else "—"]
+        if statistics is not None:
+            s = statistics.standings[i]
+            line += (
+                ["n/a", "n/a"]
+                if s is None
+                else [f"{s.mean:.1f} [{s.low:g}, {s.high:g}]", percent(s.first)]
+            )
         for measure in MEASURES:
             e, metric = metrics[measure], BY_NAME[measure]
             with_interval = measure in WITH_INTERVAL
@@ -67,17 +74,14 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         else:
             interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
             value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-            line += [f"{value} {interval}".rstrip(), p_text(p) or "n/a", d.verdict]
-        if statistics is not None:
-            s = statistics.standings[i]
-            line += (
-                ["n/a", "n/a"]
-                if s is None
-                else [f"{s.mean:.1f} [{s.low:g}, {s.high:g}]", percent(s.first)]
-            )
+            line += [f"{value} {interval}".rstrip(), p_text(p) or "n/a", _verdict(d)]
         line += [known_text(row) or "—"] if known else []
         cells.append([*line, row.run])
     return heads, cells
+
+
+def _verdict(d: Difference) -> str:
+    return "unclear" if d.verdict.startswith("not") else d.verdict
 
 
 def _sharpe(row: Row) -> Estimate:
@@ -121,7 +125,7 @@ def comparison_table(comparison: Comparison, width: int = WIDE) -> Table:
         else:
             text = growth.interval(d.low, d.high, sign=True)
             cells.append(f"{growth.text(d.value, sign=True, suffix=False)}\n{text}".rstrip())
-            cells.append("unclear" if d.verdict.startswith("not") else d.verdict)
+            cells.append(_verdict(d))
         if statistics is not None:
             s = statistics.standings[i - 1]
             cells.append("n/a" if s is None else f"{s.mean:.1f}\n[{s.low:g}, {s.high:g}]")

@@ -12,10 +12,11 @@ from experiments.evaluation.metrics import BY_NAME
 
 def sentences(comparison: Comparison) -> list[str]:
     """Plain sentences, the most important ones first; none for a single row."""
-    return _who_leads(comparison) + sweep_sentences(comparison.sweep)
+    return who_leads(comparison) + sweep_sentences(comparison.sweep)
 
 
-def _who_leads(comparison: Comparison) -> list[str]:
+def who_leads(comparison: Comparison) -> list[str]:
+    """Which row is ahead, and how surely."""
     statistics, rows = comparison.statistics, comparison.rows
     if statistics is None or (best := statistics.best) is None:
         return []
@@ -34,7 +35,7 @@ def _who_leads(comparison: Comparison) -> list[str]:
     sure = sum(p.p_holm < 1 - level for p in with_best)
     found.append(
         f"After correction for {len(statistics.pairs)} pairs (Holm) it can be told apart from "
-        f"{sure} of the {len(with_best)} others at {percent(1 - level)}."
+        f"{sure or 'none'} of the {len(with_best)} others at {percent(1 - level)}."
     )
     return found
 

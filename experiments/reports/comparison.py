@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.comparing.comparison import Comparison
 from experiments.comparing.tables import p_text
-from experiments.comparing.words import sentences
+from experiments.comparing.words import sweep_sentences, who_leads
 from experiments.evaluation.metrics import BY_NAME
 from experiments.reports.comparison_figures import intervals, line, row_names, standings, wealth
 from experiments.reports.parallel import axes_of, parallel
@@ -18,13 +18,16 @@ from experiments.reports.style import figure_html
 from experiments.reports.tables import scroll_box
 
 MOST_PAIRED = 40
-CSS = "td.differs { text-align: left; white-space: normal; min-width: 130px; }\n"
+CSS = "td.differs, th.differs { text-align: left; white-space: normal; min-width: 130px; }\n"
 
 
 def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[str]]]) -> str:
     """The whole page as HTML; equal input gives equal bytes."""
     heads, cells = table
-    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
+    head = "".join(
+        f'<th scope="col"{" class=differs" if i == 1 else ""}>{escape(h)}</th>'
+        for i, h in enumerate(heads)
+    )
     body = "".join(
         f'<tr><th scope="row">{_swatch(i)}{i + 1} {escape(line[0])}</th>'
         + f'<td class="differs">{escape(line[1])}</td>'
@@ -34,7 +37,7 @@ def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[st
     )
     grid = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
-    lead = "".join(f"<p>{_text(s)}</p>" for s in sentences(comparison))
+    lead = "".join(f"<p>{_text(s)}</p>" for s in who_leads(comparison))
     count = len(comparison.rows)
     parts = [
         f'<header><h1>{count} results side by side</h1><div class="lead">{lead}</div></header>',
@@ -43,6 +46,7 @@ def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[st
         _intervals(comparison),
         _standings(comparison),
         _pairs(comparison),
+        _sweep(comparison),
         _parallel(comparison),
         _wealth(comparison),
         _configs(comparison),
@@ -56,7 +60,8 @@ def _small_print(comparison: Comparison) -> str:
     text = (
         f"[low, high]: {b['level'] * 100:g} % intervals over resampled dates; those of the "
         "interquartile mean (IQM) over dates and seeds. p: of no difference in growth from equal "
-        "weight, corrected for the number of rows (Holm)."
+        "weight, corrected for the number of rows (Holm). Growth is unclear where the interval of "
+        "that difference contains zero."
     )
     s = comparison.statistics
     if s is not None:
@@ -152,6 +157,15 @@ def _chance(comparison: Comparison, i: int, j: int) -> str:
     shade = (43, 123, 186) if value >= 0.5 else (222, 119, 30)
     rgb = ",".join(str(round(255 + (c - 255) * strength)) for c in shade)
     return f'<td title="{escape(title)}" style="background:rgb({rgb})">{text}</td>'
+
+
+def _sweep(comparison: Comparison) -> str:
+    said = sweep_sentences(comparison.sweep)
+    if not said:
+        return ""
+    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in said)
+    jobs = comparison.sweep["jobs"]
+    return f"<h2>What choosing the best of {jobs} jobs is worth</h2><ul>{items}</ul>"
 
 
 def _parallel(comparison: Comparison) -> str:

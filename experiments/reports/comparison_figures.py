@@ -146,7 +146,7 @@ def row_names(rows: Sequence[Row], size: int) -> list[str]:
         brief = [f"{label(row.strategy)}: {v}" for row, v in zip(rows, values, strict=True)]
         kinds = [full, [row.special for row in rows], values] if one else [full, brief]
     kinds.append([f"{label(row.strategy)}: {row.run}" for row in rows])
-    numbered = [[f"{i} {name}" for i, name in enumerate(kind, 1)] for kind in kinds]
+    numbered = [[f"{i} · {name}" for i, name in enumerate(kind, 1)] for kind in kinds]
     fits = [kind for kind in numbered if max(map(len, kind)) <= size]
     return (fits or [[cut(name, size) for name in numbered[0]]])[0]
 
