@@ -257,6 +257,8 @@ def test_what_is_not_reproducible_is_told_from_a_leak(capsys):
 RECIPES = sorted(
     str(path.relative_to(CONFIGS / "exp").with_suffix(""))
     for path in (CONFIGS / "exp").rglob("*.yaml")
+    # It trains nothing: tests/test_online_published.py.
+    if path.stem != "olps"
 )
 
 

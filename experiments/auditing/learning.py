@@ -92,6 +92,8 @@ def check_repeat(recipe: Recipe, learner: Learner | None, check: Check) -> None:
     again = pipeline.prepare(recipe.cfg, recipe.market, recipe.builder)
     day = Day(recipe.market.n_rows - 1, recipe.market.dates, untouched=True)
     day.same(check, "features", recipe.known.features.values, again.features.values, first=0)
+    if not recipe.known.plan.trains:
+        return
     one, two = (training_data(recipe, prepared) for prepared in (recipe.known, again))
     if learner is not None:
         one |= learner.train(recipe.known, "known")[1]
