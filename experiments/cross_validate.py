@@ -147,7 +147,7 @@ def cross_validate(
     windows = pipeline.prepare_windows(cfg, market, builder)
     splitter = windows[0].plan.splitter  # type: ignore[attr-defined]
     folder = open_run_folder(out)
-    _same_config(folder / "config.yaml", cfg)
+    _same_config(folder / "cross_validation.yaml", cfg)
 
     histories = pipeline.run_baselines(cfg, policies, market, (first, stop))
     histories.pop("benchmark", None)
