@@ -326,3 +326,13 @@ def test_listings_halts_and_delistings(name, execution):
 def test_bad_settings(name, settings, words):
     with pytest.raises(InputError, match=words.replace("(", r"\(")):
         make_baseline(name, synthetic(n_rows=40, n_assets=2), **settings)
+
+
+def test_a_prediction_of_the_last_digit_is_none():
+    """Medians of prices that have not moved are off by rounding: no reason to trade."""
+    even = np.full(5, 0.2)
+    predicted = np.ones(5)
+    predicted[2] += 2.220446049250313e-16
+    weights = even.copy()
+    kernels.reverted_nb(predicted, 5.0, weights)
+    assert weights.tobytes() == even.tobytes()

@@ -22,6 +22,7 @@ MET = 1e-12
 # number of moves; a distance below `SAME` is none.
 MOVED, MOST_MOVES, SAME = 1e-9, 200, 1e-15
 BLOCK = 128
+ROUNDING = 1e-13
 
 
 @njit(cache=True, nogil=True)
@@ -264,7 +265,8 @@ def cwmr_nb(relatives, phi, epsilon, variant, weights):
 @njit(cache=True, nogil=True)
 def reverted_nb(predicted, epsilon, weights):
     """The nearest portfolio that earns `epsilon` by the predicted relatives, in place."""
-    if predicted.max() == predicted.min():
+    # Where no price has moved in the window they differ by the last digit, and say nothing.
+    if predicted.max() - predicted.min() <= ROUNDING * predicted.max():
         return
     mean = predicted.mean()
     excess = predicted - mean
