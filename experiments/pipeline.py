@@ -25,12 +25,14 @@ from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.factors import factors_for
 from experiments.evaluation.known_answer import KnownAnswer, in_words
 from experiments.evaluation.plan import Plan
+from experiments.evaluation.skill import Trials
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
 from experiments.results import begin_provenance, write_results
 from experiments.run_folder import open_run_folder, write_text
 from experiments.tracked import track_results
 from experiments.tracking import Tracker
+from experiments.trials import Entry, trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +51,14 @@ class Prepared:
     features: FeaturePanel
 
 
-def run(cfg: DictConfig, run_dir: str | Path) -> float:
+def run(cfg: DictConfig, run_dir: str | Path, trials: Trials | None = None) -> float:
     """Runs one experiment into `run_dir` and returns its objective.
 
     The objective is the agents' mean score on the *validation* windows (mean reward per step), so
     that a search over configurations never looks at a test window; without an agent it is 0.
+
+    Args:
+        trials: of a former run, which is only repeated: the ledger is left alone.
 
     Raises:
         InputError: for anything that the user can correct.
@@ -63,7 +68,11 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
     folder = open_run_folder(run_dir)
     config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
     write_text(folder / "config.yaml", config_yaml)
+    with trial(cfg, folder, trials) as entry:
+        return _run(cfg, folder, entry)
 
+
+def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     market = load_market(cfg)
     agents = agent_keys(cfg)
     seeds = agent_seeds(cfg) if agents else []
@@ -81,6 +90,9 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
         make_window(cfg, market, window.features, window.splits.test, episode_length=None)
 
     policies = {n: make_baseline(n, market, **s) for n, s in plan_baselines(plan).items()}
+    chosen_from = [name for name, policy in policies.items() if not knows_the_future(policy)]
+    # From here on the test windows are looked at.
+    entry.reads(market, splits)
     trajectories = run_baselines(cfg, policies, market, tested(splits))
     curves: dict[str, dict[str, list[float]]] = {}
     told: tuple[str, ...] = ()
@@ -103,16 +115,19 @@ def run(cfg: DictConfig, run_dir: str | Path) -> float:
             n_bootstrap=plan.n_bootstrap,
             level=plan.level,
             factors=factors_for(market),
-            hindsight=[name for name, policy in policies.items() if knows_the_future(policy)],
+            trials=entry.trials({n: trajectories[n] for n in agents or chosen_from}),
+            hindsight=[n for n in policies if n not in chosen_from],
         )
+        entry.found(evidence)
+        notes = [entry.words]
         figures = write_results(
-            cfg, folder, market, splits, trajectories, evidence, curves, facts, told
+            cfg, folder, market, splits, trajectories, evidence, curves, facts, told, notes
         )
         track_results(tracker, folder, evidence, figures)
     finally:
         tracker.finish()
     print_table(evidence)
-    for line in told:
+    for line in (*told, entry.words):
         print(line)
     print(f"report: {folder / 'report.html'}")
     return objective

@@ -17,6 +17,7 @@ from typing import Any
 
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
+from experiments.evaluation.skill import Trials
 from experiments.provenance import git_state, machine, package_versions
 from experiments.run_folder import open_run_folder
 from experiments.run_numbers import compare, count, numbers, read_json
@@ -73,8 +74,12 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     OmegaConf.set_struct(cfg, False)
     if "resume" in cfg:
         cfg.resume = None
-    # A check is no run of its own on a tracking server.
+    # A check is no run of its own on a tracking server or in the ledger, and is judged with the
+    # number of trials of then: there may be more now.
     cfg.tracking = {"_target_": "experiments.tracking.csv_tracker", "_partial_": True}
+    cfg.ledger = None
+    told = saved["metrics.json"].get("trials")
+    trials = Trials(**told) if told else None
     OmegaConf.set_struct(cfg, True)
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
         raise InputError(f"--keep {keep}: exists already; name a new folder")
@@ -92,7 +97,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
         print(
             f"running again in {folder}{'' if keep else ' (removed at the end; --keep keeps it)'}"
         )
-        pipeline.run(cfg, open_run_folder(folder))
+        pipeline.run(cfg, open_run_folder(folder), trials)
         again = numbers(Path(folder))
     policies = [name for name in saved if name.startswith("agents/")]
     files = [name for name in saved if name not in policies]

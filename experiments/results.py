@@ -65,6 +65,7 @@ def write_results(
     curves: Mapping[str, Mapping[str, list[float]]],
     facts: dict[str, Any],
     first: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> dict[str, Noted]:
     """Writes `trajectories.h5`, `metrics.json`, `results.csv`, `analysis.json`, `provenance.json`
     and `report.html`; returns the figures of the report."""
@@ -88,11 +89,22 @@ def write_results(
             config_yaml=OmegaConf.to_yaml(cfg, resolve=True),
             learning_curves=curves,
             splits=days_of_windows(market, windows),
-            notes=market.notes,
+            notes=[*market.notes, *remarks(cfg), *notes],
             first=first,
             analysis=analysis,
         )
     return figures
+
+
+def remarks(cfg: DictConfig) -> list[str]:
+    """What a reader must know of settings that do not quite fit together."""
+    literature = cfg.cost._target_.endswith(".LiteratureCost")
+    if not literature or cfg.env.execution == "same_close":
+        return []
+    return [
+        "Published comparisons that use these costs trade at the very close that the decision has "
+        f"seen; under env.execution={cfg.env.execution} the figures do not compare with theirs."
+    ]
 
 
 def analyse(

@@ -176,7 +176,7 @@ def pipeline(monkeypatch):
     stub.fingerprint = "f" * 64
     stub.drift = 0.0
 
-    def run(cfg, run_dir):
+    def run(cfg, run_dir, trials=None):
         assert cfg.resume is None
         if "tracking" in cfg:
             assert cfg.tracking._target_ == "experiments.tracking.csv_tracker"
