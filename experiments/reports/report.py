@@ -160,6 +160,12 @@ def _card(run: Run, name: str) -> str:
 def _performance(run: Run) -> str:
     evidence, b = run.evidence, run.evidence.bootstrap
     level = f"{b['level'] * 100:g} %"
+    iqm = ""
+    if any(m.iqm is not None for s in evidence.strategies.values() for m in s.metrics.values()):
+        iqm = (
+            " IQM is the mean of the middle half of the seeds; its interval draws the seeds anew, "
+            "too."
+        )
     parts = [
         tables.metrics_html(run),
         f'<p class="note">Small print: {level} intervals from a stationary bootstrap of dates '
@@ -167,7 +173,7 @@ def _performance(run: Run) -> str:
         "average, the same dates for every strategy and seed). They hold what the luck of the days "
         "could have changed; the rows of the seeds show what the luck of training did. Bold is the "
         "best figure of a column. Maximum drawdown and Calmar depend on the order of the days, "
-        "which resampling changes: their intervals describe reshuffled histories.</p>",
+        f"which resampling changes: their intervals describe reshuffled histories.{iqm}</p>",
     ]
     if evidence.differences:
         _, rows = figures.pairs(run)
