@@ -134,6 +134,9 @@ def test_hindsight_is_marked() -> None:
     e = evaluate(run, baselines=BASELINES, agents=["ppo"], n_bootstrap=20, hindsight=["momentum"])
     assert [name for name, s in e.strategies.items() if s.hindsight] == ["momentum"]
     assert any("momentum was chosen with the test window in view" in note for note in e.notes)
+    console = Console(width=140, record=True, file=open("/dev/null", "w"))
+    print_table(e, console)
+    assert console.export_text().count("in hindsight") == 1
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,8 @@ def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
         head = label(name) + (f", {seeds} seeds" if seeds > 1 else "")
         if any(strategy.ruined):
             head += f"\nruined: {sum(strategy.ruined)} of {seeds}"
+        if strategy.hindsight:
+            head += "\nin hindsight"
         cells = []
         for key in columns:
             metric, estimate = BY_NAME[key], strategy.metrics[key]
