@@ -55,19 +55,23 @@ def without_luck(config: Config) -> dict[str, Any]:
 
 
 def differing(configs: Sequence[Config]) -> list[str]:
-    """Keys that are not equal in all of these, in order of appearance."""
+    """Keys that are not equal in all of these, in order of appearance; tracking is left out."""
     keys = dict.fromkeys(k for config in configs for k in config)
-    return [k for k in keys if len({repr(c.get(k)) for c in configs}) > 1]
+    return [
+        k
+        for k in keys
+        if (k == "seed" or without_luck({k: None})) and len({repr(c.get(k)) for c in configs}) > 1
+    ]
 
 
 def independent(configs: Sequence[Config]) -> list[str]:
-    """Of the keys that differ one for each group that goes together, the most telling ones first.
+    """Of the settings that differ one for each group that goes together, the most telling first.
 
     `agent._target_` and all settings that only one of two agents has say the same thing: one of
     them is enough to tell the runs apart.
     """
     found: dict[tuple[int, ...], str] = {}
-    for key in sorted(differing(configs), key=_rank):
+    for key in sorted(without_luck(dict.fromkeys(differing(configs))), key=_rank):
         values = [repr(c.get(key)) for c in configs]
         found.setdefault(tuple(values.index(v) for v in values), key)
     return list(found.values())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS = {"cagr": "CAGR %", "sharpe": "Sharpe", "max_drawdown": "Max DD %", "cost": "Cost %/y"}
-MEASURES = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
+MEASURES = ("cagr", "sharpe", "max_drawdown", "cost")
 ENDS = ("", "_low", "_high")
 
 

@@ -111,7 +111,7 @@ def _pairs(comparison: Comparison) -> str:
     shown = [i for i, standing in enumerate(s.standings) if standing is not None]
     shown.sort(key=lambda i: s.standings[i].mean)  # type: ignore[union-attr]
     more = shown[MOST_PAIRED:]
-    shown, names = shown[:MOST_PAIRED], row_names(rows, 42)
+    shown, names = shown[:MOST_PAIRED], row_names(rows, 44)
     head = "".join(f'<th scope="col">{_swatch(j)}{j + 1}</th>' for j in shown)
     body = ""
     for i in shown:

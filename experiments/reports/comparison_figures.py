@@ -100,7 +100,7 @@ def panels(fig: Figure, count: int, n_rows: int, narrow: bool) -> Any:
     axes: Any = fig.subplots(count if narrow else 1, 1 if narrow else count, sharey=not narrow)
     set_margins(
         fig,
-        left=138 if narrow else 280,
+        left=138 if narrow else 290,
         right=14,
         top=26,
         bottom=26,
@@ -124,7 +124,7 @@ def dot_and_bar(
 
 def name_rows(axes: Sequence[Axes], rows: Sequence[Row], narrow: bool) -> None:
     """Names at the left edge, the same ones for every panel."""
-    names = row_names(rows, 21 if narrow else 42)
+    names = row_names(rows, 21 if narrow else 44)
     for ax in axes:
         ax.set_yticks(range(len(rows)), names)
         ax.set_ylim(len(rows) - 0.4, -0.6)
