@@ -33,7 +33,7 @@ from experiments.evaluation.bootstrap_kernels import VALUES
 from experiments.evaluation.estimates import difference, estimate
 from experiments.evaluation.intervals import percentile_interval
 from experiments.evaluation.metrics import BY_NAME, Steps
-from experiments.evaluation.null_markets import NULL_MARKETS, PER_YEAR, NullMarket
+from experiments.evaluation.null_markets import HARDER, NULL_MARKETS, PER_YEAR, NullMarket
 
 LEVEL = 0.95
 STEPS = (500, 1000, 2000)
@@ -54,6 +54,7 @@ REJECTED = {
     "sharpe_rejected": "equal Sharpe",
     "alpha_rejected": "no alpha",
 }
+MARKETS = (*NULL_MARKETS, HARDER)
 MARKS = "<!-- coverage -->", "<!-- /coverage -->"
 
 
@@ -118,7 +119,7 @@ def _holds(interval: tuple[float | None, float | None] | None, truth: float) -> 
 
 
 def simulate(
-    markets: Sequence[NullMarket] = NULL_MARKETS,
+    markets: Sequence[NullMarket] = MARKETS,
     *,
     steps: Sequence[int] = STEPS,
     replications: int = REPLICATIONS,
@@ -238,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     replications = usual[0] if arguments.replications is None else arguments.replications
     n_bootstrap = usual[1] if arguments.n_bootstrap is None else arguments.n_bootstrap
     began = datetime.now(UTC)
-    total = replications * len(NULL_MARKETS) * len(arguments.steps)
+    total = replications * len(MARKETS) * len(arguments.steps)
     try:
         with Progress(total, "coverage, histories", file=sys.stderr) as progress:
             cells = simulate(

@@ -108,3 +108,5 @@ NULL_MARKETS = (
     NullMarket("AR(1), 0.2", phi=0.2),
     NullMarket("GARCH(1,1), 0.08 and 0.90", shock=0.08, memory=0.90),
 )
+# Volatility that takes months to return, kurtosis 16: what lies beyond the promise of 93 to 97 %.
+HARDER = NullMarket("GARCH(1,1), 0.09 and 0.90", shock=0.09, memory=0.90)
