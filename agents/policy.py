@@ -17,6 +17,8 @@ class Policy(Protocol):
         name: short label for tables.
         observation: the kind that it reads, "flat" or "indexed" (see `envs.observations`).
         action: the action map in which it answers (see `envs.actions`).
+
+    One that is made for certain limits of `long_short` says so in `action_settings`.
     """
 
     name: str

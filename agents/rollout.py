@@ -10,6 +10,7 @@ from gymnasium.utils.seeding import np_random
 from numpy.typing import NDArray
 
 from agents.policy import Policy
+from envs.actions import make_action_map
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.legs import make_legs
@@ -114,6 +115,15 @@ def rollout(
             f"policy {policy.name} reads {policy.observation!r} and answers {policy.action!r}; the "
             f"env offers {setting.observation!r} and {setting.action_map.name!r}"
         )
+    limits = getattr(policy, "action_settings", None)
+    if limits is not None:
+        wanted = make_action_map(policy.action, setting.market.n_assets, **limits).settings()
+        if wanted != setting.action_map.settings():
+            raise InputError(
+                f"policy {policy.name} answers for gross and net leverage {wanted}; the limits of "
+                f"the env are {setting.action_map.settings()}: make it with "
+                f"action_settings={dict(limits)}"
+            )
     panel = getattr(policy, "panel", None)
     if panel is not None and not _same(panel, setting.features):
         raise InputError(

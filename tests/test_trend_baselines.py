@@ -1,11 +1,12 @@
 """Trend, reversal and volatility target: hand calculations, slow twins, cash, shorts, no future."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.baselines import make_baseline
+from agents.baselines import BASELINES, make_baseline
 from agents.baselines.trend import macd_signal
 from agents.rollout import rollout
 from envs.data.synthetic import synthetic
@@ -14,6 +15,7 @@ from envs.market.costs import ProportionalCost
 from envs.portfolio import PortfolioEnv
 from tests import gaps, reference_baselines
 
+ROOT = Path(__file__).resolve().parents[1]
 SHORT = {
     "time_series_momentum": {"lookback": 30, "window": 20, "every": 5},
     "macd": {},
@@ -214,6 +216,23 @@ def test_gaps(name, short):
 def test_bad_settings(market, name, settings, words):
     with pytest.raises(InputError, match=words):
         make_baseline(name, market, **settings)
+
+
+def test_other_limits_than_it_is_made_for(market):
+    policy = make_baseline("macd", market, short=True)
+    wide = {"action_settings": {"gross": 2.0, "net": 1.0}}
+    env = PortfolioEnv(market, start=FIRST, observation="indexed", action="long_short", **wide)
+    with pytest.raises(InputError, match=r"macd answers for gross and net leverage \(1\.0, 1\.0\)"):
+        rollout(policy, env)
+
+
+def test_every_baseline_is_in_the_docs_and_can_be_switched_on():
+    page = (ROOT / "docs" / "agents.md").read_text()
+    for name in BASELINES:
+        assert f"\n| `{name}` |" in page, name
+        for plan in ("holdout", "walk_forward"):
+            text = (ROOT / "hydra_conf" / "evaluation" / f"{plan}.yaml").read_text()
+            assert f"\n  {name}: " in text, (plan, name)
 
 
 def test_too_few_rows(market):
