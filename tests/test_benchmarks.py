@@ -127,6 +127,7 @@ def test_processes():
 def test_rollouts():
     rows = finite(rollouts.measure(TINY))
     assert "rollout of equal_weight, 120 days" in rows
+    assert "one decision of nested_clusters, 20 assets" in rows
     assert all(row.less and row.target is None for row in rows.values())
 
 
