@@ -17,6 +17,7 @@ from benchmarks import (
     environments,
     learning,
     memory,
+    online,
     peers,
     processes,
     programs,
@@ -129,6 +130,13 @@ def test_rollouts():
     assert "rollout of equal_weight, 120 days" in rows
     assert "one decision of nested_clusters, 20 assets" in rows
     assert all(row.less and row.target is None for row in rows.values())
+
+
+def test_online():
+    (row,) = online.measure(TINY)
+    assert row.name == "16 online strategies on NYSE(N), 119 days x 23"
+    assert row.figures is not None or "not fetched" in row.note
+    assert row.less and row.target is None
 
 
 def test_statistics():

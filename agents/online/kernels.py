@@ -396,11 +396,15 @@ def claims_nb(logs, stop, window, claims):
         for i in range(n_assets):
             for j in range(n_assets):
                 claims[i, j] += early[k, i] * late[k, j]
+    # One over the root of the sum of squares, or 0: what has not moved is correlated with nothing.
+    for side in range(2):
+        for i in range(n_assets):
+            square = squares[side, i]
+            squares[side, i] = 1.0 / np.sqrt(square) if square > 0.0 else 0.0
     against = np.zeros(n_assets)
     for i in range(n_assets):
         for j in range(n_assets):
-            scale = squares[0, i] * squares[1, j]
-            claims[i, j] = claims[i, j] / np.sqrt(scale) if scale > 0.0 else 0.0
+            claims[i, j] *= squares[0, i] * squares[1, j]
         against[i] = max(-claims[i, i], 0.0)
     for i in range(n_assets):
         total = 0.0
