@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -14,6 +20,7 @@ from experiments.evaluation.evidence import Evidence
 from experiments.reproduce import main as reproduce
 from experiments.trials import NO_LEDGER
 
+ROOT = Path(__file__).resolve().parents[1]
 QUICK = [
     "data=synthetic", "data.n_rows=700", "evaluation.n_bootstrap=20",
     "~evaluation.baselines.minimum_variance", "~evaluation.baselines.maximum_sharpe",
@@ -106,3 +113,44 @@ def test_costs_of_published_comparisons_are_remarked_on(tmp_path):
         folder = tmp_path / execution
         pipeline.run(config("cost=literature", f"env.execution={execution}"), folder)
         assert ("do not compare with theirs" in (folder / "report.html").read_text()) == said
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_the_same_trial_to_the_same_numbers(tmp_path):
+    """kill -9 in the training of the second seed, resume=RUN_DIR; then a sweep of two jobs."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRADEWIND_LEDGER": "ledger.jsonl"}
+
+    def start(*arguments):
+        words = [sys.executable, "-m", "experiments.run", *arguments]
+        return subprocess.Popen(
+            words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    settings = [*QUICK, *AGENT, "n_seeds=2", "agent.total_steps=8192", "agent.evaluations=8"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = start(*settings, f"hydra.run.dir={whole}")
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0 and "read by 1 run with 1 different" in printed
+    process = start(*settings, f"hydra.run.dir={broken}")
+    deadline = time.monotonic() + 200
+    checkpoint = broken / "agents" / "ppo" / "seed_1" / "checkpoint.safetensors"
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    outcomes = [run.outcome for run in ledger.runs(lines(tmp_path)).values()]
+    assert outcomes == ["finished", ledger.KILLED]
+    process = start(f"resume={broken}")
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0 and "read by 2 runs with 1 different" in printed
+    outcomes = [run.outcome for run in ledger.runs(lines(tmp_path)).values()]
+    assert outcomes == ["finished", "finished"]
+    assert (broken / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+    process = start("-m", *settings, "seed=1,2", "agent.total_steps=512", "agent.evaluations=1")
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    found = list(ledger.runs(lines(tmp_path)).values())[2:]
+    assert [run.begun["seed"] for run in found] == [1, 2]
+    for run in found:
+        assert f"seed={run.begun['seed']}" in run.begun["overrides"]
