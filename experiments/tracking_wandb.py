@@ -14,6 +14,8 @@ from experiments.tracking import Seed
 class WandbTracker:
     """One W&B run for the run folder; a seed's numbers are `seed_N/NAME` over `seed_N/step`.
 
+    Tables are `tables/NAME` and figures `figures/NAME`, for some share their names.
+
     **A run that is resumed** has every step once. W&B cannot forget what it was sent, and loses
     what its helper had not written when a process is killed; `progress.csv` has it all, to the
     checkpoint from which the training goes on. Online the W&B run goes on: its summary says how
@@ -124,10 +126,10 @@ class WandbTracker:
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         data: list[Any] = [list(row) for row in rows]
         table = self._wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
-        self._run.log({name: table})
+        self._run.log({f"tables/{name}": table})
 
     def figure(self, name: str, figure: Any) -> None:
-        self._run.log({name: self._wandb.Image(str(figure))})
+        self._run.log({f"figures/{name}": self._wandb.Image(str(figure))})
 
     def summary(self, values: Mapping[str, float]) -> None:
         self._run.summary.update({name: float(value) for name, value in values.items()})

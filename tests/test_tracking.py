@@ -164,7 +164,10 @@ def test_wandb_offline_holds_what_was_logged_and_no_key(tmp_path, monkeypatch, c
     assert read == [1.1, 1.2]
     assert [h["seed_1/step"] for h in history if "seed_1/step" in h] == [10, 20]
     kinds = {k: v for h in history for k, v in h.items() if k.endswith("._type")}
-    assert kinds == {"results._type": "table-file", "wealth._type": "image-file"}
+    assert kinds == {
+        "tables/results._type": "table-file",
+        "figures/wealth._type": "image-file",
+    }
     summaries = [r.summary for r in records if r.WhichOneof("record_type") == "summary"]
     final = {u.key: json.loads(u.value_json) for s in summaries for u in s.update}
     assert final["sharpe"] == 1.5
