@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from experiments.comparing import statistics
+from experiments.comparing.configs import differing, without_luck
 from experiments.comparing.gap import Gap
 from experiments.comparing.rows import Row
 from experiments.comparing.statistics import across, improvement, rank, wins
@@ -239,3 +240,9 @@ def test_equal_seeds_give_equal_bits():
     rows = [row("a"), row("b", drift=1e-4, noise=1e-4)]
     assert compared(*rows, seed=3) == compared(*rows, seed=3)
     assert compared(*rows, seed=3) != compared(*rows, seed=4)
+
+
+def test_where_trials_are_counted_is_no_setting():
+    runs = [{"seed": 0, "ledger": "one.jsonl"}, {"seed": 1, "ledger": None}]
+    assert differing(runs) == ["seed"]
+    assert without_luck(runs[0]) == without_luck(runs[1])

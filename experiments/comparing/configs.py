@@ -14,8 +14,8 @@ TELLING = (
     "name", "agent._target_", "seed", "cost.", "data._target_", "data.path", "reward.terms",
     "reward.", "env.", "agent.total_steps", "agent.", "features.",
 )  # fmt: skip
-# What changes no number but by the luck of a seed: where a run is resumed from or tracked.
-LUCK = ("seed", "resume")
+# What changes no number but by the luck of a seed: where a run is resumed from, counted or tracked.
+LUCK = ("seed", "resume", "ledger")
 LUCK_GROUPS = ("tracking.",)
 
 Config = Mapping[str, Any]
