@@ -296,13 +296,15 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     others = {n: r[0]["sharpe"] for n, r in found["strategies"].items() if n not in found["agents"]}
     for name in found["agents"]:
         ratios = [run["sharpe"] for run in found["strategies"][name]]
-        for other, bar in others.items():
-            ahead = sum(x is not None and bar is not None and x > bar for x in ratios)
-            said.append(
-                f"{name} is ahead of {other.replace('_', ' ')} by Sharpe ratio in {ahead} of "
-                f"{len(ratios)} paths."
-            )
-            break
+        other, bar = next(iter(others.items()))
+        ahead = sum(x is not None and bar is not None and x > bar for x in ratios)
+        said.append(
+            f"{name} is ahead of {other.replace('_', ' ')} by Sharpe ratio in {ahead} of "
+            f"{len(ratios)} paths."
+        )
+    for name, runs in found["strategies"].items():
+        if ruined := sum(run["ruined"] for run in runs):
+            said.append(f"{name} was ruined in {ruined} of {len(runs)} paths, which end there.")
     choice = found["selection"]
     if "reason" in choice:
         return [*said, f"Choice of the best baseline: {choice['reason']}."]

@@ -157,3 +157,19 @@ def test_bad_input_is_one_line_with_the_remedy(
     base = [] if "+exp" in words[0] else ["data=synthetic"]
     assert main([*base, *words, "--out", str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_words_say_who_was_ruined_and_who_is_ahead() -> None:
+    path = {"seed": 0, "path": 0, "ruined": False, "sharpe": 0.4, "cagr": 0.1, "max_drawdown": 0.2}
+    found = {
+        "agents": ["ppo"],
+        "strategies": {
+            "ppo": [path | {"sharpe": 0.6}, path | {"sharpe": None, "ruined": True}],
+            "equal_weight": [path],
+        },
+        "selection": {"reason": "needs two strategies to choose from"},
+    }
+    said = program.sentences(found)
+    assert said[0] == "ppo is ahead of equal weight by Sharpe ratio in 1 of 2 paths."
+    assert said[1] == "ppo was ruined in 1 of 2 paths, which end there."
+    assert "needs two strategies" in said[2]
