@@ -189,9 +189,10 @@ def _line(path: Path, number: int, data: bytes) -> Line:
 def _check_link(path: Path, lines: list[Line]) -> None:
     """The last of the lines follows the one before it."""
     line, number = lines[-1], len(lines)
-    known = [NOTHING, *(before["hash"] for before in lines[:-1])]
-    if line["previous"] == known[-1] and line["line"] == number:
+    before = lines[-2]["hash"] if number > 1 else NOTHING
+    if line["previous"] == before and line["line"] == number:
         return
+    known = [NOTHING, *(earlier["hash"] for earlier in lines[:-1])]
     if line["previous"] in known:
         # It follows an earlier line: what lies between them does not belong there.
         first = known.index(line["previous"]) + 1
