@@ -12,6 +12,7 @@ from experiments.evaluation.table import label
 from experiments.reports.style import Line, spread_labels
 
 BINS = 300
+NARROWER = 500  # pixels of a figure for a phone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,19 +24,21 @@ def plot_seeds(
 ) -> None:
     """One bold line, the mean over seeds, and a thin one for each seed if there are several."""
     look: dict[str, Any] = {"color": line.colour, "linestyle": line.dash, "zorder": line.order}
+    # A narrow figure has a third of the pixels, and what lies behind a bold line needs less.
+    bins = BINS if ax.figure.bbox.width > NARROWER else BINS // 2
     if len(paths) > 1:
         for dates, y in paths:
-            ax.plot(*_thinned(dates, y), **look, linewidth=0.7, alpha=0.45)
+            ax.plot(*_thinned(dates, y, bins // 2), **look, linewidth=0.7, alpha=0.45)
     # Beyond the end of the shortest run (a ruin) a mean over seeds would change its members.
     rows = min(len(y) for _, y in paths)
     stack = np.stack([y[:rows] for _, y in paths])
     mean = np.exp(np.log(stack).mean(axis=0)) if geometric else stack.mean(axis=0)
-    ax.plot(*_thinned(paths[0][0][:rows], mean), **look, linewidth=line.width)
+    ax.plot(*_thinned(paths[0][0][:rows], mean, bins), **look, linewidth=line.width)
 
 
-def _thinned(dates: Any, y: Float) -> tuple[Any, Float]:
+def _thinned(dates: Any, y: Float, bins: int) -> tuple[Any, Float]:
     """Lowest and highest point of each of a few hundred bins: what the eye sees, in fewer bytes."""
-    rows = -(-len(y) // BINS)
+    rows = -(-len(y) // bins)
     if rows <= 2:
         return dates, y
     keep = {0, len(y) - 1}

@@ -56,7 +56,10 @@ def skill_in_words(evidence: Evidence, name: str) -> str:
         f"{label(name)}: with the {skill.n:,} steps there are, its Sharpe ratio is truly above 0 "
         f"with a probability of {chance(skill.psr)} (PSR)"
     )
-    words += ". " if skill.psr >= SURE else ", which is not enough to rule out luck. "
+    if skill.psr < 0.5:
+        words += ": there is no sign of skill. "
+    else:
+        words += ". " if skill.psr >= SURE else ", which is not enough to rule out luck. "
     trials = evidence.trials
     count = trials.get("count", 1)
     source = trials.get("source", "")

@@ -74,7 +74,7 @@ def write_report(
         regimes_section(run, found.get("regimes", {}), _months(run)),
         _learning(run, learning_curves or {}, config_yaml),
         _what_was_run(provenance, windows),
-        _limits(evidence, notes, found),
+        _limits(evidence, trajectories, notes, found),
         section("config", "Resolved config", details("config.yaml", config_yaml)),
     ]
     parts = [part for part in parts if part]
@@ -401,25 +401,32 @@ def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[A
     return section("run", "What was run", figure, tables.facts_html(facts | dict(provenance)))
 
 
-def _limits(evidence: Evidence, notes: Sequence[str], analysis: Mapping[str, Any]) -> str:
-    impact = analysis.get("robustness", {}).get("impact", {}).get("sizes")
+def _limits(
+    evidence: Evidence,
+    trajectories: Mapping[str, Sequence[Trajectory]],
+    notes: Sequence[str],
+    analysis: Mapping[str, Any],
+) -> str:
+    sizes = analysis.get("robustness", {}).get("impact", {}).get("sizes")
     trials = evidence.trials.get("count", 1)
     hindsight = [label(n) for n, s in evidence.strategies.items() if s.hindsight]
+    charged = any("impact" in t.costs for runs in trajectories.values() for t in runs)
+    filled = (
+        "Orders move prices by the stated law and by no other"
+        if charged
+        else "The portfolio is assumed too small to move prices"
+    )
+    more = "; what larger ones would have earned is estimated under “What costs and delay do”"
     own = [
         f"One test window of {evidence.window['steps']:,} steps is one draw of history: the "
         "intervals assume that days to come are like these.",
-        "The portfolio is assumed too small to move prices, and every order to be filled at the "
-        "stated execution price"
-        + (
-            "; what larger ones would have earned is estimated under “What costs and delay do”."
-            if impact
-            else "."
-        ),
+        f"{filled}, and every order to be filled at the stated execution price"
+        f"{more if sizes else ''}.",
     ]
     if trials <= 1:
         own.append(
-            "How many configurations were tried before this one is not counted in these numbers: "
-            "the more there were, the less a good result means."
+            f"One trial is counted ({evidence.trials.get('source', 'no ledger')}). Whatever else "
+            "was tried is not in these numbers: the more there was, the less a good result means."
         )
     if hindsight:
         own.append(
