@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from agents.rollout import rollout
+from envs.data.simulated import simulated
 from envs.data.synthetic import synthetic
 from envs.errors import InputError
 from envs.market.costs import Frictions, ProportionalCost
+from envs.market.processes import GeometricBrownian
 from envs.portfolio import PortfolioEnv
 from envs.rewards import Reward
 from tests import gaps
@@ -97,6 +99,21 @@ def test_bits(case, given):
     if "gaps" in case:
         listed = env.setting.legs.n_listed[5 : 5 + n]
         assert made.n_listed.tolist() == listed.tolist()
+
+
+@pytest.mark.parametrize("random_weights", [False, True])
+def test_bits_on_a_fresh_path(random_weights):
+    market = simulated(process=GeometricBrownian(drift=0.1, volatility=0.2), n_rows=60)
+    env = PortfolioEnv(market, fresh_paths=True, episode_length=40, random_weights=random_weights)
+    policy = Wanderer(env, 0.3)
+    infos, rewards, _, held = by_hand(policy, env)
+    held = held.copy()
+    made = rollout(policy, env)
+    assert made.value.tobytes() == np.array([info["value"] for info in infos]).tobytes()
+    assert made.reward.tobytes() == np.array(rewards).tobytes()
+    assert made.held.tobytes() == held.tobytes()
+    for name in COLUMNS:
+        assert getattr(made, name).tolist() == [info[name] for info in infos[1:]], name
 
 
 def test_the_env_stays_where_it_is():
