@@ -31,7 +31,7 @@ def label(name: str) -> str:
     if name in NAMES:
         return NAMES[name]
     head, _, rest = name.partition("_")
-    words = rest.replace("_", " ").replace("sharpe", "Sharpe")
+    words = rest.replace("_", " ").replace("sharpe", "Sharpe").replace("cvar", "CVaR")
     head = head.upper() if head.lower() in ACRONYMS else head[:1].upper() + head[1:]
     return f"{head} {words}".strip()
 
