@@ -298,7 +298,9 @@ def agent_keys(cfg: DictConfig) -> dict[str, str]:
     Raises:
         InputError: for a name that is taken twice, is a baseline's, or fits no folder.
     """
-    keys = {} if cfg.agent is None else {build(cfg, "agent").name: "agent"}
+    # With agent=none a recipe's own settings of its agent are left, of nothing.
+    chosen = OmegaConf.select(cfg, "agent._target_") is not None
+    keys = {build(cfg, "agent").name: "agent"} if chosen else {}
     for name, settings in (cfg.agents or {}).items():
         if settings is None:
             continue

@@ -88,10 +88,27 @@ def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
         agent += ["agent.learning_starts=64", "agent.buffer_size=1000"]
     if recipe == "olps":  # trains nothing
         small, agent = [*small[:-1], "features=none"], []
+    if recipe == "leaderboard":
+        ppo = ["total_steps=512", "num_envs=16", "evaluations=2", "n_steps=16", "batch_size=64"]
+        ddpg = [*ppo[:3], "learning_starts=64", "buffer_size=1000"]
+        agent = [f"agents.{a}.{s}" for a, b in (("ppo", ppo), ("ddpg", ddpg)) for s in b]
+        small += ["evaluation.n_windows=2", "evaluation.workers=1"]
     quick = QUICK[5:] if agent else []
     cfg = config(f"+exp={recipe}", *small, *agent, *quick)
     assert np.isfinite(pipeline.run(cfg, tmp_path))
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_without_an_agent_what_a_recipe_says_of_one_is_left_alone():
+    assert pipeline.agent_keys(config("+exp=smoke", "agent=none")) == {}
+
+
+@pytest.mark.parametrize("name", ["equal_weight", "benchmark", "PPO", "a.b", "9"])
+def test_names_of_agents_that_no_table_could_tell_apart_are_refused(name):
+    cfg = config("+agent@agents.one=ppo")
+    cfg.agents = {name: cfg.agents.one}
+    with pytest.raises(InputError, match=r"agents\..*small letters"):
+        pipeline.agent_keys(cfg)
 
 
 # ------------------------------------------------------------------ one run
