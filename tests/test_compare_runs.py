@@ -197,9 +197,11 @@ def test_a_sweep_without_the_reference_says_so(tmp_path: Path) -> None:
 
 def test_the_trials_of_a_ledger_count_where_they_are_more(tmp_path: Path) -> None:
     jobs = read_rows([make_run(tmp_path / str(k), seeds=(k,)) for k in range(2)])
-    jobs[0] = replace(jobs[0], evidence=replace(jobs[0].evidence, trials={"count": 40}))
+    jobs[0] = replace(
+        jobs[0], evidence=replace(jobs[0].evidence, trials={"count": 40, "source": "by the ledger"})
+    )
     found = sweep.sweep_tests(jobs)
-    assert found["trials"].count == 40 and "knows of 40 trials" in found["trials"].source
+    assert found["trials"].count == 40 and "; by the ledger" in found["trials"].source
     assert found["skill"].dsr < found["skill"].psr
 
 

@@ -94,15 +94,19 @@ def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Steps]) -> 
     if defined.sum() < 2:
         return {"best": None, "skill": None}
     best = int(np.nanargmax(ratios))
-    recorded = max(int(job.evidence.trials.get("count", 1)) for job in jobs)
     compared = int(defined.sum())
-    more = recorded > compared
     trials = Trials(
-        count=max(recorded, compared),
-        sharpe_variance=float(np.var(ratios[defined], ddof=1)),
-        source=f"the {compared} jobs compared here"
-        + (f"; a run of them knows of {recorded} trials" if more else ""),
+        compared, float(np.var(ratios[defined], ddof=1)), f"the {compared} jobs compared here"
     )
+    recorded = max((Trials(**job.evidence.trials) for job in jobs), key=lambda t: t.count)
+    if recorded.count > compared:
+        # Who looked at these jobs has looked at more before.
+        spread = recorded.sharpe_variance
+        trials = Trials(
+            recorded.count,
+            trials.sharpe_variance if spread is None else spread,
+            f"of which {compared} are compared here; {recorded.source}",
+        )
     winner = steps[best]
     excess = winner.net_return - winner.cash_return
     worth = measure_skill(excess, winner.periods_per_year, trials)
