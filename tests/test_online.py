@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.baselines import make_baseline
-from agents.online import ONLINE, kernels
+from agents.online import ONLINE, kernels, newton_kernels
 from agents.online.policies import price_relatives, shared_out
 from agents.policy import Policy
 from agents.rollout import rollout
@@ -61,7 +61,7 @@ def test_exponentiated_gradient(eta, seed):
 def test_online_newton_step(eta, beta, delta, seed):
     """The twin tries every set of assets that may be held."""
     x = relatives(seed=seed, n_assets=5)
-    found = compute(kernels.ons_nb, x, float(eta), float(beta), float(delta))
+    found = compute(newton_kernels.ons_nb, x, float(eta), float(beta), float(delta))
     np.testing.assert_allclose(found, twin.ons(x, eta, beta, delta), atol=1e-10)
     if eta == 0 and delta > 1:
         assert (found == 0).any() and (found[5:] > 0).any()

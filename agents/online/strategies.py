@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.online import kernels
+from agents.online import anticor_kernels, kernels, newton_kernels
 from agents.online.policies import Float, OnlinePolicy, number, whole
 from envs.data.market_data import MarketData
 from envs.errors import InputError
@@ -64,7 +64,7 @@ class OnlineNewtonStep(OnlinePolicy):
 
     def decide(self, relatives: Float) -> Float:
         weights = np.empty_like(relatives)
-        kernels.ons_nb(relatives, self.eta, self.beta, self.delta, weights)
+        newton_kernels.ons_nb(relatives, self.eta, self.beta, self.delta, weights)
         return weights
 
 
@@ -129,9 +129,9 @@ class Anticor(OnlinePolicy):
     def _experts(self, relatives: Float) -> tuple[Float, Float, Float]:
         n_rows, n_assets = relatives.shape
         portfolios = np.empty((n_rows, self.window - 1, n_assets))
-        kernels.experts_nb(relatives, np.log(relatives), self.window, portfolios)
+        anticor_kernels.experts_nb(relatives, np.log(relatives), self.window, portfolios)
         growth, shares = np.empty((2, n_rows, self.window - 1))
-        kernels.mixed_nb(relatives, portfolios, growth, shares)
+        anticor_kernels.mixed_nb(relatives, portfolios, growth, shares)
         return portfolios, growth, shares
 
 
