@@ -2,11 +2,10 @@
 
 All kernels read `relatives [T, A]` (close t over close t-1; row 0 is not read) and write
 `weights [T, A]`: row t is decided at close t from the relatives of the rows 1 ... t, sums to 1, and
-earns the relatives of row t+1. The weights of row 0 are uniform. `agents.online.policies` names
+earns the relatives of row t+1. The weights of row 0 are uniform. `agents.online.strategies` names
 sources and parameters.
 
-They stand in one file because they call each other, and Numba's cache on disk does not notice edits
-in other files.
+Those that call each other stand in one file: Numba's cache on disk does not notice edits in others.
 """
 
 from __future__ import annotations

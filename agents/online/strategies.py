@@ -1,7 +1,6 @@
-"""Online portfolio selection as policies; the laws of `agents.online.policies`, one class each.
+"""Online portfolio selection: one class a strategy.
 
-Parameters are those of Li, Hoi, Sahoo and Liu 2016 (the OLPS toolbox, JMLR 17) unless a class says
-otherwise. `relatives` are `[T, A]`; every `decide` returns the weights `[T, A]` of all rows.
+Defaults are those of the OLPS toolbox (Li, Sahoo and Hoi 2016, JMLR 17). `relatives` are `[T, A]`; every `decide` returns the weights `[T, A]` of all rows.
 """
 
 from __future__ import annotations
