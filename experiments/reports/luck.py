@@ -70,8 +70,8 @@ def skill_in_words(evidence: Evidence, name: str) -> str:
             f"{SHARPE.text(yearly)}; that its own is above this has a probability of "
             f"{chance(skill.dsr)} (DSR)"
         )
-        words += ": " if skill.dsr >= SURE else ", so the search itself may explain it: "
-        words += f"{source}."
+        words += ". " if skill.dsr >= SURE else ", so the search itself may explain it. "
+        words += f"Trials are counted by {source}."
     elif count > 1:
         words += f"{skill.reason[:1].upper()}{skill.reason[1:]}."
     else:
