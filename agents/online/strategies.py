@@ -1,6 +1,7 @@
 """Online portfolio selection: one class a strategy.
 
-Defaults are those of the OLPS toolbox (Li, Sahoo and Hoi 2016, JMLR 17). `relatives` are `[T, A]`; every `decide` returns the weights `[T, A]` of all rows.
+Defaults are those of the OLPS toolbox (Li, Sahoo and Hoi 2016, JMLR 17). `relatives` are `[T, A]`;
+every `decide` returns the weights `[T, A]` of all rows.
 """
 
 from __future__ import annotations
