@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from experiments.comparing.rows import Row
 
 FEWEST_STEPS = 20
+# Of so many histories ranks are sure; corrected p-values of many pairs need more.
+MOST_RANKED = 1000
 # Draws of seeds for the interval of a probability of improvement.
 SEED_DRAWS = 2000
 ONE_SEED = "one seed each: no interval over seeds"
@@ -145,12 +147,13 @@ def across(
         return None
     j, c = kernels.VALUES.index(measure), kernels.PAIRED.index(measure)
     block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in steps]))
-    draw = partial(bootstrap.resample, replications=replications, mean_block=block, seed=seed)
+    draw = partial(bootstrap.resample, mean_block=block, seed=seed)
     places = [(a, b) for a in range(len(kept)) for b in range(a + 1, len(kept))]
-    drawn = draw(steps, pairs=places)
+    drawn = draw(steps, replications=replications, pairs=places)
     # The same dates once more, now every seed by itself.
     sizes = [len(s.net_return) for s in steps]
-    each = draw([one for s in steps for one in _seeds(s)]).values[:, j]
+    alone = [one for s in steps for one in _seeds(s)]
+    each = draw(alone, replications=min(replications, MOST_RANKED)).values[:, j]
     draws = np.split(each, np.cumsum(sizes)[:-1])
     if not np.isfinite(each).all():
         return None
