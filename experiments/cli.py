@@ -171,7 +171,8 @@ def _for_jobs_only(override: Override) -> str:
         override.is_delete() or override.is_sweep_override() or override.is_hydra_override()
     )
     key, _, value = line.partition("=")
-    return f"{key}=choice({value})" if plain and value else line
+    # Hydra has no choice of null.
+    return f"{key}=choice({value})" if plain and value and override.value() is not None else line
 
 
 def _resumed(given: list[str]) -> list[str]:
