@@ -444,3 +444,11 @@ def test_shorts_show_gross_net_and_cash(tmp_path: Path) -> None:
         assert title in figure
     long_only = {n: [simulate(n, n=60)] for n in ("equal_weight", "momentum")}
     assert "fully invested all the time" in write(tmp_path / "l.html", long_only)
+
+
+def test_several_agents_are_named_together(tmp_path: Path) -> None:
+    run = {n: [simulate(n, seed=0, n=60, activity=0.5)] for n in ("ppo", "ddpg")}
+    run["equal_weight"] = [simulate("equal_weight", n=60)]
+    page = write(tmp_path / "r.html", run).replace("&nbsp;", " ")
+    assert "PPO and DDPG, one seed of each, were trained on 2010-01-01 to 2014-12-31" in page
+    assert page.count("there is no interval over seeds") == 2

@@ -249,7 +249,7 @@ def weights(run: Run, fig: Figure, narrow: bool) -> None:
         t = run.trajectories[name][0]
         seed = "" if t.seed is None else f", seed {t.seed}"
         ax.set_title(f"{label(name)}{seed}: weights, %")
-        rows = max(1, int(np.ceil(len(t.dates) / (120 if narrow else 260))))
+        rows = max(1, int(np.ceil(len(t.dates) / (100 if narrow else 200))))
         held = _binned(t.weights, rows) * 100
         dates = t.decision_dates[::rows][: len(held)]
         bands = [(t.symbols[i], held[:, i], style.ASSETS[k % 8]) for k, i in enumerate(largest)]

@@ -28,6 +28,7 @@ def luck_section(run: Run) -> str:
         words = [skill_in_words(evidence, n) for n in run.focus() if n in measured]
         parts += [
             bullets(words),
+            paragraph(trials_in_words(evidence)),
             skill_html(run, measured),
             paragraph(
                 "PSR: probability that the true Sharpe ratio is above 0, given skewness, fat tails "
@@ -62,7 +63,6 @@ def skill_in_words(evidence: Evidence, name: str) -> str:
         words += ". " if skill.psr >= SURE else ", which is not enough to rule out luck. "
     trials = evidence.trials
     count = trials.get("count", 1)
-    source = trials.get("source", "")
     if count > 1 and skill.dsr is not None and skill.expected_max is not None:
         yearly = skill.expected_max * evidence.window["periods_per_year"] ** 0.5
         words += (
@@ -71,12 +71,17 @@ def skill_in_words(evidence: Evidence, name: str) -> str:
             f"{chance(skill.dsr)} (DSR)"
         )
         words += ". " if skill.dsr >= SURE else ", so the search itself may explain it. "
-        words += f"Trials are counted by {source}."
     elif count > 1:
         words += f"{skill.reason[:1].upper()}{skill.reason[1:]}."
-    else:
-        words += f"Nothing was deflated, as one trial is counted ({source})."
-    return words
+    return words.strip()
+
+
+def trials_in_words(evidence: Evidence) -> str:
+    """How many trials there were, and where that is known from."""
+    count, source = evidence.trials.get("count", 1), evidence.trials.get("source", "no ledger")
+    if count > 1:
+        return f"{count:,} trials are counted by {source}."
+    return f"Nothing was deflated, as one trial is counted ({source})."
 
 
 def skill_html(run: Run, names: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def draw_fan(run: Run, fig: Figure, narrow: bool) -> None:
     for ax, (name, relative) in zip(axes, panels, strict=True):
         runs, line = run.trajectories[name], run.lines[name]
         stack = np.stack([drawn_wealth(t) for t in runs])
-        keep = _thin(stack.shape[1])
+        keep = _thin(stack.shape[1], 130 if narrow else 220)
         dates, stack = with_start(runs[0])[keep], stack[:, keep]
         other = None if reference is None else drawn_wealth(reference)[keep]
         if relative and other is not None:
@@ -93,9 +93,9 @@ def _equal_weight(run: Run) -> Trajectory | None:
     return found if same and len(found.dates) == length else None
 
 
-def _thin(n: int) -> Any:
-    """At most a few hundred places of n, the last among them."""
-    step = max(1, n // 400)
+def _thin(n: int, most: int) -> Any:
+    """About `most` places of n, the last among them."""
+    step = max(1, -(-n // most))
     return np.unique(np.r_[np.arange(0, n, step), n - 1])
 
 

@@ -41,10 +41,15 @@ def done(
         who = f"{baselines} baseline{'s' if baselines != 1 else ''}"
         return f"No agent was trained: these are {who}, which {judged}{costs}."
     seeds = [len(evidence.strategies[n].seeds) for n in agents]
-    count = " and ".join(
-        f"{label(n)} with {k} seed{'s' if k > 1 else ''}"
-        for n, k in zip(agents, seeds, strict=True)
-    )
+    if len(agents) == 1:
+        count = f"{label(agents[0])} with {seeds[0]} seed{'s' if seeds[0] > 1 else ''}"
+    elif len(set(seeds)) == 1:
+        names = [label(n) for n in agents]
+        each = f"{seeds[0]} seeds" if seeds[0] > 1 else "one seed"
+        count = f"{', '.join(names[:-1])} and {names[-1]}, {each} of each,"
+    else:
+        count = " and ".join(f"{label(n)} ({k})" for n, k in zip(agents, seeds, strict=True))
+        count += " seeds"
     trains = [span for key, span in splits.items() if key.split()[0] == "train"]
     on = ""
     if len(trains) == 1:
