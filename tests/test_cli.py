@@ -188,7 +188,7 @@ def test_in_a_sweep_keys_wait_for_the_recipe_that_brings_them(check):
     given = check("-m", "+exp=ppo_portfolio,ppo_portfolio", "agent.learning_rate=1", "seed=0,1")
     assert "agent.learning_rate=choice(1)" in given
     assert "seed=0,1" in given and "+exp=ppo_portfolio,ppo_portfolio" in given
-    assert "ledger=null" in check("-m", "seed=0,1", "ledger=null")
+    assert "evaluation.start=null" in check("-m", "seed=0,1", "evaluation.start=null")
 
 
 def test_every_job_of_a_sweep_is_checked_before_the_first(check):
