@@ -451,4 +451,6 @@ def test_several_agents_are_named_together(tmp_path: Path) -> None:
     run["equal_weight"] = [simulate("equal_weight", n=60)]
     page = write(tmp_path / "r.html", run).replace("&nbsp;", " ")
     assert "PPO and DDPG, one seed of each, were trained on 2010-01-01 to 2014-12-31" in page
-    assert page.count("there is no interval over seeds") == 2
+    run["ddpg"].append(simulate("ddpg", seed=1, n=60, activity=0.5))
+    page = write(tmp_path / "s.html", run).replace("&nbsp;", " ")
+    assert "PPO (seeds: 1) and DDPG (seeds: 2) were trained" in page

@@ -48,8 +48,8 @@ def done(
         each = f"{seeds[0]} seeds" if seeds[0] > 1 else "one seed"
         count = f"{', '.join(names[:-1])} and {names[-1]}, {each} of each,"
     else:
-        count = " and ".join(f"{label(n)} ({k})" for n, k in zip(agents, seeds, strict=True))
-        count += " seeds"
+        each_of = [f"{label(n)} (seeds: {k})" for n, k in zip(agents, seeds, strict=True)]
+        count = f"{', '.join(each_of[:-1])} and {each_of[-1]}"
     trains = [span for key, span in splits.items() if key.split()[0] == "train"]
     on = ""
     if len(trains) == 1:
