@@ -43,6 +43,8 @@ class TensorBoardTracker:
         writer = self._writer(f"seed_{seed}", step)
         for name, value in values.items():
             writer.add_scalar(name, float(value), step)
+        # A kill must not take what comes before the checkpoint from which the run goes on.
+        writer.flush()
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         lines = [list(columns), ["---"] * len(columns), *rows]

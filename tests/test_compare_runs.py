@@ -22,7 +22,7 @@ from experiments.comparing.words import sentences
 from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.overfitting import pbo
 from experiments.evaluation.skill import expected_max_sharpe
-from experiments.evaluation.trajectory_store import save_trajectories
+from experiments.evaluation.trajectory_store import load_trajectories, save_trajectories
 from experiments.reports.comparison import comparison_page
 from experiments.reports.parallel import axes_of, axis, beside
 from tests.trajectories import simulate
@@ -225,6 +225,19 @@ def test_what_makes_runs_incomparable_is_said(tmp_path: Path) -> None:
     assert "orders are executed differently (env.execution)" in said
     same = " | ".join(compare_runs([one]).notes)
     assert not any(word in same for word in ("data differ", "costs differ", "executed"))
+
+
+def test_a_trajectory_without_a_number_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "a", seeds=(0, 1))
+    paths = load_trajectories(run / "trajectories.h5")
+    paths["ppo"][1].net_return[7] = np.nan
+    save_trajectories(run / "trajectories.h5", paths)
+    assert compare.main([str(run), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert f"{run}: ppo (seed 1): net_return is nan at step 7" in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_known_answers_are_a_column(tmp_path: Path) -> None:

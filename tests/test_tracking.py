@@ -138,6 +138,18 @@ def test_tensorboard_resume_purges_later_steps(tmp_path, rewound):
     assert [(e.step, e.value) for e in events.Scalars("a")] == [(10, 10.0), (20, -20.0)]
 
 
+def test_tensorboard_has_every_row_on_disk_when_it_is_logged(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tracker = tensorboard_tracker(tmp_path)
+    for step in (10, 20):
+        tracker.log(step, {"a": step}, seed=0)
+        # Read as it lies there, as after a kill.
+        events = EventAccumulator(str(tmp_path / "tensorboard/seed_0")).Reload()
+        assert [e.step for e in events.Scalars("a")] == list(range(10, step + 1, 10))
+    tracker.finish()
+
+
 def test_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match=r"tradewind\[tracking\]"):

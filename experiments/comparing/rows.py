@@ -19,6 +19,7 @@ from experiments.comparing.configs import (
     without_luck,
 )  # fmt: skip
 from experiments.comparing.folders import short_names
+from experiments.evaluation.alignment import check_finite
 from experiments.evaluation.evidence import Difference, Evidence, evaluate
 from experiments.evaluation.table import label
 
@@ -89,7 +90,8 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
     """Reads the runs; a row for each agent, and for the equal weight of a run without one.
 
     Raises:
-        InputError: naming the file that is broken or of another version.
+        InputError: naming the file that is broken or of another version, or the trajectory that
+            holds no number somewhere.
     """
     from experiments.evaluation.trajectory_store import load_trajectories
 
@@ -108,6 +110,8 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
                     f"{run}: {strategy} is not in both metrics.json and trajectories.h5; "
                     "run it again"
                 )
+            for trajectory in trajectories[strategy]:
+                check_finite(f"{run}: {strategy}", trajectory)
             rows.append(
                 Row(
                     runs=(name,),
