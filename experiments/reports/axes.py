@@ -120,7 +120,8 @@ def end_labels(ax: Axes, lines: Mapping[str, Line], ends: Sequence[tuple[str, fl
 
     `ends` holds the strategy, the height of its end in data units, and a text after its name.
     """
-    ax.figure.canvas.draw()
+    # Limits are computed when they are asked for; the whole drawing is not needed.
+    ax.get_ylim()
     box = ax.get_window_extent()
     wanted = [min(max(ax.transData.transform((0, y))[1], box.y0), box.y1) for _, y, _ in ends]
     # Many names need more than the height of a low panel: they may reach beside its neighbours.
