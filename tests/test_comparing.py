@@ -15,6 +15,7 @@ from experiments.comparing.configs import differing, without_luck
 from experiments.comparing.gap import Gap
 from experiments.comparing.rows import Row
 from experiments.comparing.statistics import across, improvement, rank, wins
+from experiments.comparing.sweep import sweep_tests
 from experiments.evaluation.evidence import evaluate
 from tests.trajectories import simulate
 
@@ -207,6 +208,19 @@ def test_ruined_rows_are_left_out_and_named():
     found = compared(row("a"), row("b", drift=1e-4), row("c", ruin_at=30))
     assert found.standings[2] is None and set(found.pairs) == {(0, 1)}
     assert any("3 C" in note and "was ruined" in note for note in found.notes)
+
+
+def test_what_was_chosen_in_hindsight_is_no_competitor():
+    bound = row("best", drift=1e-3)
+    evidence = evaluate(
+        {"best": bound.trajectories}, agents=["best"], baselines=[], n_bootstrap=5,
+        hindsight=["best"],
+    )  # fmt: skip
+    bound = replace(bound, evidence=evidence)
+    found = compared(row("a"), bound, row("b", drift=1e-4))
+    assert found.standings[1] is None and found.best == 2 and set(found.pairs) == {(0, 2)}
+    assert any("with the test window in view" in note for note in found.notes)
+    assert sweep_tests([row("a"), bound]) == {}
 
 
 def test_a_row_without_the_measure_is_left_out_and_named():

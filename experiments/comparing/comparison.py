@@ -13,7 +13,7 @@ from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across
 from experiments.evaluation.intervals import holm
 
 LEAST_REPLICATIONS, MOST_REPLICATIONS = 1000, 5000
-HISTORIES_A_PAIR = 40
+HISTORIES_A_PAIR = 25
 
 
 @dataclass(frozen=True)

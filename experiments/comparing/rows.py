@@ -71,6 +71,11 @@ class Row:
         return len(self.trajectories)
 
     @property
+    def bound(self) -> bool:
+        """Whether it was chosen with the test window in view: no competitor."""
+        return self.evidence.strategies[self.strategy].hindsight
+
+    @property
     def ruined(self) -> bool:
         return any(bool(t.ruined) for t in self.trajectories)
 

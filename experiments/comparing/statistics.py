@@ -134,9 +134,12 @@ def across(
     metric, notes = BY_NAME[measure], []
     kept = []
     for i, row in enumerate(rows):
-        undefined = row.evidence.strategies[row.strategy].metrics[measure].value is None
-        if row.ruined or undefined:
-            why = "was ruined" if row.ruined else f"has no {metric.label}: {metric.undefined}"
+        why = ""
+        if row.evidence.strategies[row.strategy].metrics[measure].value is None:
+            why = f"has no {metric.label}: {metric.undefined}"
+        if row.ruined or row.bound:
+            why = "was ruined" if row.ruined else "was chosen with the test window in view"
+        if why:
             notes.append(f"{i + 1} {row.title} {why}; it is not ranked and not compared in pairs")
         else:
             kept.append(i)

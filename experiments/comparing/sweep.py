@@ -23,6 +23,8 @@ from experiments.evaluation.table import label
 def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
     """Tests of all jobs together on the dates that they share; empty with fewer than two jobs.
 
+    What was chosen with the test window in view is a bound, and no job.
+
     Args:
         jobs: one row a run and agent, not aggregated.
 
@@ -32,6 +34,7 @@ def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
         `spa`, `stepm`, `mcs`: each as `overfitting.pbo` and `multiple.superior` give it, or with
         only a `reason`.
     """
+    jobs = [job for job in jobs if not job.bound]
     if len(jobs) < 2:
         return {}
     left_out = {job_name(job): "ruined" for job in jobs if job.ruined}

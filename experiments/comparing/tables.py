@@ -44,7 +44,8 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         heads.append(BY_NAME[measure].label)
         if several and measure == "sharpe":
             heads.append("Sharpe, IQM over seeds")
-    heads += ["CAGR less equal weight, points", "p, Holm", "Growth is"]
+    measured = any(row.less_reference is not None for row in rows)
+    heads += ["CAGR less equal weight, points", "p, Holm", "Growth is"] if measured else []
     heads += ["Known answer"] if known else []
     heads.append("Run")
     cells = []
@@ -70,7 +71,7 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
                 line.append(one if e.iqm is None else f"{metric.text(e.iqm)} {interval}".rstrip())
         d = row.less_reference
         if d is None:
-            line += ["—", "—", "—"]
+            line += ["—", "—", "—"] if measured else []
         else:
             interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
             value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
@@ -94,7 +95,8 @@ def comparison_table(comparison: Comparison, width: int = WIDE) -> Table:
     from rich.table import Table
 
     rows, statistics = comparison.rows, comparison.statistics
-    legend = [f"{i} {r.run}: {r.special or 'the same config'}" for i, r in enumerate(rows, 1)]
+    legend = [f"{i} {r.run}: {r.special}" for i, r in enumerate(rows, 1) if r.config]
+    measured = any(row.less_reference is not None for row in rows)
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -103,9 +105,10 @@ def comparison_table(comparison: Comparison, width: int = WIDE) -> Table:
     )
     table.add_column("", no_wrap=True)
     columns = COLUMNS if width >= WIDE else {key: COLUMNS[key] for key in WITH_INTERVAL}
-    for head in (*columns.values(), "less 1/N, pts"):
+    for head in (*columns.values(), *(["less 1/N, pts"] if measured else [])):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("growth", no_wrap=True)
+    if measured:
+        table.add_column("growth", no_wrap=True)
     if statistics is not None:
         table.add_column("rank", justify="right", no_wrap=True)
     known = any(row.known for row in rows)
@@ -121,7 +124,7 @@ def comparison_table(comparison: Comparison, width: int = WIDE) -> Table:
             cells.append(f"{metric.text(e.value, suffix=False)}\n{text}".rstrip())
         d = row.less_reference
         if d is None:
-            cells += ["—", ""]
+            cells += ["—", ""] if measured else []
         else:
             text = growth.interval(d.low, d.high, sign=True)
             cells.append(f"{growth.text(d.value, sign=True, suffix=False)}\n{text}".rstrip())
