@@ -95,7 +95,7 @@ def count(
         drawn = resample(
             [one, other],
             replications=n_bootstrap,
-            mean_block=block_length(strategies),
+            mean_block=block_length(strategies, squares=False),
             seed=int(rng.integers(2**31)),
             pairs=[(0, 1)],
         )

@@ -172,6 +172,7 @@ def test_block_length_grows_with_dependence_and_survives_constants() -> None:
     assert b.block_length(noise[None, :5]) == 1
     clustered = noise * np.exp(np.sin(np.arange(2000) / 40))
     assert b.block_length(clustered[None]) > 10  # squares have their say
+    assert b.block_length(clustered[None], squares=False) <= 6
 
 
 def test_block_length_is_that_of_most_series() -> None:

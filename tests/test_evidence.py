@@ -14,11 +14,14 @@ from statsmodels.stats.multitest import multipletests
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
+from experiments.evaluation import bootstrap
 from experiments.evaluation import metrics as m
 from experiments.evaluation.alpha import measure_alpha
+from experiments.evaluation.estimates import estimate
 from experiments.evaluation.evidence import Evidence, evaluate
 from experiments.evaluation.factors import fama_french
 from experiments.evaluation.holdout import Holdout
+from experiments.evaluation.metrics import Steps
 from experiments.evaluation.skill import Trials, measure_skill
 from experiments.evaluation.table import label, print_table, spread_text
 from experiments.evaluation.trajectory_store import load_trajectories, save_trajectories
@@ -127,6 +130,22 @@ def test_skill_and_alpha_of_each_strategy() -> None:
     e = evaluate(without, **names, n_bootstrap=20)
     assert [a.against for a in e.strategies["ppo"].alpha] == ["equal_weight"]
     assert e.strategies["equal_weight"].alpha == []
+
+
+def test_risks_are_drawn_in_blocks_as_long_as_volatility_clusters() -> None:
+    run = example_run(n=500)
+    e = evidence_of(run)
+    nets = np.stack([np.mean([t.net_return for t in runs], axis=0) for runs in run.values()])
+    short, long = bootstrap.block_length(nets, squares=False), bootstrap.block_length(nets)
+    assert (e.bootstrap["mean_block"], e.bootstrap["mean_block_risk"]) == (short, long)
+    assert short < long
+    t = run["momentum"][0]
+    one = Steps(*(x[None] for x in (t.net_return, t.cash_return, t.turnover, t.total_cost,
+                                    t.active_share)), 252.0)  # fmt: skip
+    for name, block in (("cagr", short), ("cvar", long)):
+        drawn = bootstrap.resample([one], replications=60, mean_block=block, seed=1)
+        expected = estimate(m.BY_NAME[name], one, drawn, 0, 0.95, False)
+        assert e.strategies["momentum"].metrics[name] == expected
 
 
 def test_hindsight_is_marked() -> None:

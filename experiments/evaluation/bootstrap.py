@@ -50,20 +50,20 @@ def check_replications(replications: int) -> None:
         )
 
 
-def block_length(returns: Float) -> int:
+def block_length(returns: Float, squares: bool = True) -> int:
     """Mean block length for `[K, n]` return series: one for all, because dates are drawn jointly.
 
-    The optimal lengths (Politis and White 2004, corrected 2009) of the series and of their squares:
-    the median over the series of each, and the longer of the two, because volatility clusters for
-    longer than returns do. (The longest of many series would be that of the one with the largest
-    error.) Series without variation have no say. Between 1 and n / 3.
+    The optimal length (Politis and White 2004, corrected 2009) in the median over the series; with
+    `squares` the longer of that of the returns and that of their squares, because volatility
+    clusters for longer than returns do. (The longest of many series would be that of the one with
+    the largest error.) Series without variation have no say. Between 1 and n / 3.
     """
     n = returns.shape[-1]
     longest = 1.0
     if n >= 20:
         from arch.bootstrap import optimal_block_length
 
-        for kind in (returns, returns**2):
+        for kind in (returns, returns**2) if squares else (returns,):
             lengths = []
             for series in kind:
                 scale = series.std()

@@ -30,6 +30,8 @@ from experiments.evaluation.skill import Skill, Trials, measure_skill
 FORMAT = 2
 BENCHMARK = "benchmark"
 EQUAL_WEIGHT = "equal_weight"
+# What depends on how volatility clusters is drawn in blocks as long as that takes.
+RISKS = ("volatility", "downside_deviation", "max_drawdown", "calmar", "cvar")
 MOST_DRAWS = 10_000
 
 
@@ -65,7 +67,8 @@ class Evidence:
     Attributes:
         window: `first_decision, first, last` (days, for bars with the time),
             `steps`, `periods_per_year`.
-        bootstrap: `method, replications, mean_block, level, seed`.
+        bootstrap: `method, interval, replications, mean_block, mean_block_risk` (for `RISKS`),
+            `level, seed`.
         strategies: name -> measures; agents, then baselines, then the benchmark.
         differences: every agent against every baseline, without agents every baseline against the
             first; the benchmark pays no costs and is not compared.
@@ -209,10 +212,12 @@ def evaluate(
             f"{', '.join(bounds)} {'was' if len(bounds) == 1 else 'were'} chosen with the test "
             "window in view: a bound, not a competitor"
         )
-    stacked = list(steps.values())
-    mean_block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in stacked]))
-    names = list(steps)
+    names, stacked = list(steps), list(steps.values())
+    nets = np.stack([s.net_return.mean(axis=0) for s in stacked])
     compared = compared_pairs(agents, baselines)
+    # Blocks that are longer than a measure needs make its interval too narrow.
+    mean_block = bootstrap.block_length(nets, squares=False)
+    risk_block = bootstrap.block_length(nets)
     drawn = bootstrap.resample(
         stacked,
         replications=n_bootstrap,
@@ -221,6 +226,11 @@ def evaluate(
         pairs=[(names.index(one), names.index(other)) for one, other in compared],
         progress=progress,
     )
+    risks = drawn
+    if risk_block != mean_block:
+        risks = bootstrap.resample(
+            stacked, replications=n_bootstrap, mean_block=risk_block, seed=seed
+        )
     ruined = {name: [bool(t.ruined) for t in trajectories[name]] for name in names}
     counted = trials or Trials()
     strategies = {
@@ -229,7 +239,10 @@ def evaluate(
             seeds=[t.seed for t in trajectories[name]],
             ruined=ruined[name],
             metrics={
-                m.name: estimate(m, series, drawn, k, level, any(ruined[name])) for m in METRICS
+                m.name: estimate(
+                    m, series, risks if m.name in RISKS else drawn, k, level, any(ruined[name])
+                )
+                for m in METRICS
             },
             skill=None if any(ruined[name]) else _skill(series, counted),
             alpha=[] if any(ruined[name]) else _alphas(name, aligned, factors),
@@ -255,6 +268,7 @@ def evaluate(
         "interval": "studentised",
         "replications": n_bootstrap,
         "mean_block": mean_block,
+        "mean_block_risk": risk_block,
         "level": level,
         "seed": seed,
     }
