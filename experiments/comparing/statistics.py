@@ -149,7 +149,8 @@ def across(
     if len(common) < FEWEST_STEPS:
         return None
     j, c = kernels.VALUES.index(measure), kernels.PAIRED.index(measure)
-    block = bootstrap.block_length(np.stack([s.net_return.mean(axis=0) for s in steps]))
+    returns = np.stack([s.net_return.mean(axis=0) for s in steps])
+    block = bootstrap.block_length(returns, squares=False)
     draw = partial(bootstrap.resample, mean_block=block, seed=seed)
     places = [(a, b) for a in range(len(kept)) for b in range(a + 1, len(kept))]
     drawn = draw(steps, replications=replications, pairs=places)

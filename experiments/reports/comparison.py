@@ -11,7 +11,14 @@ from experiments.comparing.comparison import Comparison
 from experiments.comparing.tables import p_text
 from experiments.comparing.words import sweep_sentences, who_leads
 from experiments.evaluation.metrics import BY_NAME
-from experiments.reports.comparison_figures import intervals, line, row_names, standings, wealth
+from experiments.reports.comparison_figures import (
+    intervals,
+    line,
+    row_names,
+    shown,
+    standings,
+    wealth,
+)
 from experiments.reports.parallel import axes_of, parallel
 from experiments.reports.report import page_html
 from experiments.reports.style import figure_html
@@ -79,7 +86,7 @@ def _intervals(comparison: Comparison) -> str:
     return figure_html(
         "intervals",
         partial(intervals, rows),
-        (64 + 30 * count, 3 * (56 + 26 * count)),
+        (64 + 30 * count, shown(rows) * (56 + 26 * count)),
         "Growth, Sharpe ratio and growth less equal weight of every row, with intervals; the "
         "table holds the numbers.",
         "Dot: the figure on the days as they came. Bar: its bootstrap interval. Hollow: the "
@@ -108,14 +115,14 @@ def _pairs(comparison: Comparison) -> str:
     s, rows = comparison.statistics, comparison.rows
     if s is None:
         return ""
-    shown = [i for i, standing in enumerate(s.standings) if standing is not None]
-    shown.sort(key=lambda i: s.standings[i].mean)  # type: ignore[union-attr]
-    more = shown[MOST_PAIRED:]
-    shown, names = shown[:MOST_PAIRED], row_names(rows, 44)
-    head = "".join(f'<th scope="col">{_swatch(j)}{j + 1}</th>' for j in shown)
+    ranked = [i for i, standing in enumerate(s.standings) if standing is not None]
+    ranked.sort(key=lambda i: s.standings[i].mean)  # type: ignore[union-attr]
+    more = ranked[MOST_PAIRED:]
+    ranked, names = ranked[:MOST_PAIRED], row_names(rows, 44)
+    head = "".join(f'<th scope="col">{_swatch(j)}{j + 1}</th>' for j in ranked)
     body = ""
-    for i in shown:
-        cells = "".join(_chance(comparison, i, j) for j in shown)
+    for i in ranked:
+        cells = "".join(_chance(comparison, i, j) for j in ranked)
         body += f'<tr><th scope="row">{_swatch(i)}{escape(names[i])}</th>{cells}</tr>'
     grid = (
         '<table class="heat"><thead><tr><th scope="col">beats …, %</th>'

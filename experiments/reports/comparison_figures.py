@@ -33,8 +33,8 @@ def line(index: int) -> style.Line:
 
 def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
     """Growth, Sharpe ratio and growth less equal weight: a dot and a bar for each row."""
-    axes = panels(fig, 3, len(rows), narrow)
-    titles = ("CAGR, %", "Sharpe ratio", "CAGR less equal weight, points")
+    titles = ["CAGR, %", "Sharpe ratio", "CAGR less equal weight, points"][: shown(rows)]
+    axes = panels(fig, len(titles), len(rows), narrow)
     for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
         scale = 1.0 if k == 1 else 100.0
         for y, row in enumerate(rows):
@@ -50,6 +50,11 @@ def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
             ax.axvline(0, color=style.INK, linewidth=1)
         ax.set_title(title)
     name_rows(axes, rows, narrow)
+
+
+def shown(rows: Sequence[Row]) -> int:
+    """Panels of `intervals`: without equal weight there is no difference from it."""
+    return 3 if any(row.less_reference is not None for row in rows) else 2
 
 
 def standings(comparison: Comparison, fig: Figure, narrow: bool) -> None:
@@ -145,6 +150,8 @@ def row_names(rows: Sequence[Row], size: int) -> list[str]:
         values = [", ".join(value_text(k, v) for k, v in row.config.items()) for row in rows]
         brief = [f"{label(row.strategy)}: {v}" for row, v in zip(rows, values, strict=True)]
         kinds = [full, [row.special for row in rows], values] if one else [full, brief]
+    if len({row.runs for row in rows}) == 1:
+        kinds = [[label(row.strategy) for row in rows]]
     kinds.append([f"{label(row.strategy)}: {row.run}" for row in rows])
     numbered = [[f"{i} · {name}" for i, name in enumerate(kind, 1)] for kind in kinds]
     fits = [kind for kind in numbered if max(map(len, kind)) <= size]
