@@ -175,6 +175,23 @@ def test_interval_and_p_value_say_the_same():
         assert (low <= 0 <= high) == (one.p_value() > 0.05)
 
 
+@pytest.mark.parametrize("n_seeds", [1, 3, 5, 10])
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 3.0])
+def test_a_difference_of_nothing_is_refused_as_often_as_the_level_says(n_seeds, ratio):
+    """The luck of seeds is `ratio` times that of dates; both are normal, and nothing lies between."""
+    rng = np.random.default_rng([n_seeds, int(10 * ratio)])
+    refused, tries = 0, 600
+    for _ in range(tries):
+        seeds = ratio * np.sqrt(n_seeds / 2) * rng.standard_normal((2, n_seeds))
+        value = rng.standard_normal()
+        if n_seeds > 1:
+            value += seeds[0].mean() - seeds[1].mean()
+        draws = value + rng.standard_normal(199)
+        refused += Gap(value, 1.0, draws, np.ones(199), (seeds[0], seeds[1])).p_value() <= 0.05
+    # Half-widths that add are on the safe side where both kinds of luck are of one size.
+    assert stats.binom(tries, 0.01).ppf(0.001) <= refused <= stats.binom(tries, 0.05).ppf(0.999)
+
+
 @pytest.mark.slow
 def test_null_agents_are_told_apart_at_the_nominal_rate():
     """Two rows of three seeds each, with luck of seeds and of dates, and nothing between them."""
