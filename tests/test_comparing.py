@@ -178,7 +178,7 @@ def test_interval_and_p_value_say_the_same():
 @pytest.mark.parametrize("n_seeds", [1, 3, 5, 10])
 @pytest.mark.parametrize("ratio", [0.3, 1.0, 3.0])
 def test_a_difference_of_nothing_is_refused_as_often_as_the_level_says(n_seeds, ratio):
-    """The luck of seeds is `ratio` times that of dates; both are normal, and nothing lies between."""
+    """The luck of seeds is `ratio` times that of dates; both are normal."""
     rng = np.random.default_rng([n_seeds, int(10 * ratio)])
     refused, tries = 0, 600
     for _ in range(tries):
