@@ -166,8 +166,8 @@ def parallel(rows: Sequence[Row], measure: str, fig: Figure, narrow: bool) -> No
         xy = (path, steps) if narrow else (steps, path)
         ax.plot(*xy, linewidth=2.6 if top else 1.5, solid_joinstyle="round", **look)
     if narrow:
-        ax.set_xlim(-0.02, 1.02)
+        ax.set_xlim(-SPREAD - 0.01, 1.01 + SPREAD)
         ax.set_ylim(count - 1 + 0.35, -0.4)
     else:
         ax.set_xlim(-0.02, count - 1 + 0.02)
-        ax.set_ylim(-0.04, 1.04)
+        ax.set_ylim(-SPREAD - 0.01, 1.01 + SPREAD)
