@@ -23,7 +23,7 @@ def influences(net: np.ndarray, excess: np.ndarray, per_year: float) -> dict[str
     log, root = np.log1p(net), np.sqrt(per_year)
     growth = per_year * (log - log.mean())
     # Means are divided by n, the deviations that they are of by n - 1, as the measures are.
-    deviation, spread = net.std(ddof=1), excess.std(ddof=1)
+    spread = excess.std(ddof=1)
     below = np.minimum(excess, 0.0)
     shortfall = np.sqrt(np.mean(below**2))
     squares = (below / shortfall) ** 2 - 1
@@ -32,8 +32,6 @@ def influences(net: np.ndarray, excess: np.ndarray, per_year: float) -> dict[str
         "total_return": np.prod(1 + net) * n / per_year * growth,
         "cagr": np.prod(1 + net) ** (per_year / n) * growth,
         "mean_log_return": growth,
-        "volatility": 0.5 * root * deviation * (((net - net.mean()) / deviation) ** 2 - 1),
-        "downside_deviation": 0.5 * root * shortfall * squares,
         "sharpe": root * (z - 0.5 * excess.mean() / spread * (z**2 - 1)),
         "sortino": root
         * ((excess - excess.mean()) / shortfall - 0.5 * excess.mean() / shortfall * squares),
@@ -56,7 +54,7 @@ def measures(
     errors = np.empty((len(data), len(SCALES)))
     for k, by_date in enumerate(moved):
         for m, (name, scale) in enumerate(zip(VALUES, SCALES, strict=False)):
-            slope = {"identity": 1.0, "log": values[k, m], "log1p": 1 + values[k, m]}[scale]
+            slope = {"identity": 1.0, "log1p": 1 + values[k, m]}[scale]
             errors[k, m] = long_run_error(by_date[name], decay) / slope
     gaps = [[moved[a][name] - moved[b][name] for name in PAIRED] for a, b in pairs]
     return values, errors, np.array([[long_run_error(x, decay) for x in gap] for gap in gaps])

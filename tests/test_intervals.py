@@ -40,10 +40,7 @@ def test_the_interval_leaves_out_zero_exactly_where_p_is_small(value: float, lev
     assert outside == (p <= 1 - level + 1e-12)
 
 
-def test_on_a_logarithm_a_volatility_stays_positive_and_a_loss_above_all() -> None:
-    draws = np.exp(0.9 * DRAWS)
-    low, high = studentised_interval(1.0, 0.9, draws, np.full(999, 0.9), 0.95, "log") or (0, 0)
-    assert 0 < low < 1 < high and low * high == pytest.approx(1.0)
+def test_on_a_logarithm_a_loss_stays_above_all() -> None:
     loss = np.expm1(2.0 * DRAWS)
     low, high = studentised_interval(0.0, 2.0, loss, np.full(999, 2.0), 0.95, "log1p") or (0, 0)
     assert -1 < low < 0 < high and (1 + low) * (1 + high) == pytest.approx(1.0)

@@ -15,11 +15,13 @@ Index = NDArray[np.int64]
 
 # Columns of the values; the names are those of `metrics.METRICS`.
 VALUES = (
-    "total_return", "cagr", "mean_log_return", "volatility", "downside_deviation", "sharpe",
-    "sortino", "max_drawdown", "calmar", "cvar", "hit_rate", "turnover", "cost", "active_share",
+    "total_return", "cagr", "mean_log_return", "sharpe", "sortino", "volatility",
+    "downside_deviation", "max_drawdown", "calmar", "cvar", "hit_rate", "turnover", "cost",
+    "active_share",
 )  # fmt: skip
-# The first of them are smooth functions of means: they have a standard error, on these scales.
-SCALES = ("log1p", "log1p", "identity", "log", "log", "identity", "identity")
+# The first of them have a standard error, on these scales. Deviations could, but the error of a
+# variance is a matter of fourth moments, which fat tails leave unknown: a quotient by it explodes.
+SCALES = ("log1p", "log1p", "identity", "identity", "identity")
 # Differences have one on the scale that they are printed in.
 PAIRED = ("cagr", "mean_log_return", "sharpe")
 TAIL = 0.05
@@ -60,7 +62,7 @@ def row_nb(
         per_year: steps a year.
         out: `[14]` written, in the order of `VALUES`.
         drawn: `[3, n]` written: the first three series on the dates.
-        slopes: `[9]` written: means of these three, and what `influence_nb` multiplies by.
+        slopes: `[6]` written: means of the last two, and what `influence_nb` multiplies by.
     """
     n = len(index)
     net, log, excess = series[0], series[1], series[2]
@@ -104,10 +106,10 @@ def row_nb(
     out[0] = wealth - 1.0 if finite else nan
     out[1] = growth if np.isfinite(growth) else nan
     out[2] = mean_log * per_year
-    out[3] = deviation * root
-    out[4] = shortfall * root
-    out[5] = sharpe * root
-    out[6] = sortino * root
+    out[3] = sharpe * root
+    out[4] = sortino * root
+    out[5] = deviation * root
+    out[6] = shortfall * root
     out[7] = worst if finite else nan
     out[8] = out[1] / worst if finite and worst > RESOLUTION else nan
     # The worst returns first; the last of them enters with its fraction.
@@ -122,11 +124,10 @@ def row_nb(
     out[11] = sum_turnover / n * per_year
     out[12] = sum_cost / n * per_year
     out[13] = sum_active / n
-    slopes[0], slopes[1], slopes[2] = mean_net, mean_log, mean_excess
-    slopes[3], slopes[4] = deviation, shortfall
-    slopes[5] = 1.0 / spread if spread > RESOLUTION else 0.0
-    slopes[6] = 1.0 / shortfall if shortfall > RESOLUTION else 0.0
-    slopes[7], slopes[8] = sharpe, sortino
+    slopes[0], slopes[1] = mean_log, mean_excess
+    slopes[2] = 1.0 / spread if spread > RESOLUTION else 0.0
+    slopes[3] = 1.0 / shortfall if shortfall > RESOLUTION else 0.0
+    slopes[4], slopes[5] = sharpe, sortino
 
 
 @njit(cache=True, nogil=True)
@@ -142,32 +143,25 @@ def influence_nb(
         growths: `[14]` the values that it wrote.
         per_year: steps a year.
         share: of this series in its strategy.
-        total: `[7, n]` added to, in the order of `VALUES`, on the scale that they are printed in.
+        total: `[5, n]` added to, in the order of `VALUES`, on the scale that they are printed in.
     """
     n = drawn.shape[1]
     root = np.sqrt(per_year)
-    mean_net, mean_log, mean_excess = slopes[0], slopes[1], slopes[2]
+    mean_log, mean_excess = slopes[0], slopes[1]
     growth = share * per_year
     cagr = growth * (1.0 + growths[1])
     whole = share * n * (1.0 + growths[0])
-    deviation = 0.5 * root * share * slopes[3]
-    inverse = 1.0 / slopes[3] if slopes[3] > RESOLUTION else 0.0
-    shortfall = 0.5 * root * share * slopes[4]
     ratio = root * share
     for t in range(n):
         x = drawn[1, t] - mean_log
         total[0, t] += whole * x
         total[1, t] += cagr * x
         total[2, t] += growth * x
-        y = (drawn[0, t] - mean_net) * inverse
-        total[3, t] += deviation * (y * y - 1.0)
         e = drawn[2, t]
-        below = min(e, 0.0) * slopes[6]
-        b = below * below - 1.0
-        total[4, t] += shortfall * b
-        z = (e - mean_excess) * slopes[5]
-        total[5, t] += ratio * (z - 0.5 * slopes[7] * (z * z - 1.0))
-        total[6, t] += ratio * ((e - mean_excess) * slopes[6] - 0.5 * slopes[8] * b)
+        below = min(e, 0.0) * slopes[3]
+        z = (e - mean_excess) * slopes[2]
+        total[3, t] += ratio * (z - 0.5 * slopes[4] * (z * z - 1.0))
+        total[4, t] += ratio * ((e - mean_excess) * slopes[3] - 0.5 * slopes[5] * (below**2 - 1.0))
 
 
 @njit(cache=True, nogil=True)
@@ -213,7 +207,7 @@ def resample_nb(
         per_year: steps a year.
         decay: weight of the next autocovariance in a standard error, see `error_nb`.
         values: `[R, K, 14]` written: means over the series of a strategy.
-        errors: `[R, K, 7]` written: their standard errors on the scales `SCALES`.
+        errors: `[R, K, 5]` written: their standard errors on the scales `SCALES`.
         trimmed: `[R, K, 14]` written: interquartile means over the `seeds` drawn.
         pair_errors: `[R, P, 3]` written: standard errors of the differences in `PAIRED`.
     """
@@ -221,7 +215,7 @@ def resample_nb(
     n_strategies, n_values, n_errors = values.shape[1], values.shape[2], errors.shape[2]
     counts = np.empty(n, dtype=np.int64)
     rows = np.empty((series.shape[0], n_values))
-    drawn, slopes = np.empty((3, n)), np.empty(9)
+    drawn, slopes = np.empty((3, n)), np.empty(6)
     total = np.empty((n_strategies, n_errors, n))
     picked, gap = np.empty(series.shape[0]), np.empty(n)
     for r in range(n_draws):
@@ -247,12 +241,9 @@ def resample_nb(
             for m in (0, 1):
                 scale = 1.0 + values[r, k, m]
                 errors[r, k, m] = errors[r, k, m] / scale if scale > 0.0 else np.nan
-            for m in (3, 4):
-                scale = values[r, k, m]
-                errors[r, k, m] = errors[r, k, m] / scale if scale > 0.0 else np.nan
         for p in range(len(pairs)):
             one, other = total[pairs[p, 0]], total[pairs[p, 1]]
-            for c, m in enumerate((1, 2, 5)):
+            for c, m in enumerate((1, 2, 3)):
                 for t in range(n):
                     gap[t] = one[m, t] - other[m, t]
                 pair_errors[r, p, c] = error_nb(gap, decay)

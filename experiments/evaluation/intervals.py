@@ -16,12 +16,10 @@ from experiments.evaluation.metrics import RESOLUTION, Float
 
 TO_SCALE: dict[str, Callable[[Any], Any]] = {
     "identity": lambda x: x,
-    "log": np.log,
     "log1p": np.log1p,
 }
 FROM_SCALE: dict[str, Callable[[Any], Any]] = {
     "identity": lambda x: x,
-    "log": np.exp,
     "log1p": np.expm1,
 }
 
@@ -44,8 +42,8 @@ def studentised_interval(
         error: its standard error, on the scale.
         draws, errors: `[R]` the same in R resampled histories.
         level: in (0, 1).
-        scale: "identity", "log" or "log1p": the interval is made there and brought back, so that a
-            volatility stays positive and a loss above -100 %.
+        scale: "identity" or "log1p": the interval is made there and brought back, so that a loss
+            stays above -100 %.
 
     Returns:
         None where some draw is undefined, or where histories without any variation are so many that
