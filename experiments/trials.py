@@ -231,7 +231,7 @@ def agent_hashes(cfg: DictConfig) -> dict[str, str]:
     tree.pop("known_answer", None)
     agents = {name: one for name, one in (tree.pop("agents", None) or {}).items() if one}
     alone = tree.pop("agent", None)
-    if alone:
+    if alone and "_target_" in alone:
         agents[alone["_target_"].rpartition(".")[2].lower()] = alone
     shared = {key: value for key, value in tree.items() if key not in ASIDE}
     return {name: _hash({**shared, "agent": one}) for name, one in agents.items()}
