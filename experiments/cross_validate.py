@@ -210,10 +210,7 @@ def _agents(
     agents = pipeline.agent_keys(cfg)
     if not agents:
         return {}
-    from agents.rollout import rollout
-    from envs.portfolio import PortfolioEnv
-    from experiments.evaluation.joined import joined
-    from experiments.learning import Cell, train_cells
+    from experiments.learning import Cell, rolled_on, train_cells
     from experiments.tracking import csv_tracker
 
     seeds = pipeline.agent_seeds(cfg)
@@ -229,19 +226,12 @@ def _agents(
         found[name] = []
         for seed in seeds:
             for number, path in enumerate(splitter.paths().tolist()):
-                parts: list[Trajectory] = []
-                for group, c in zip(groups, path, strict=True):
-                    # Each combination has scaled the features by its own training rows.
-                    setting = pipeline.make_window(
-                        cfg, windows[c].market, windows[c].features, group, episode_length=None
-                    )
-                    held = parts[-1].held if parts else None
-                    env = PortfolioEnv.from_setting(setting)
-                    policy = trained[Cell(c, name, seed)].policy
-                    parts.append(rollout(policy, env, seed=seed, weights=held))
-                    if parts[-1].ruined:
-                        break
-                found[name].append((number, joined(parts, name)))
+                # Each combination has scaled the features by its own training rows.
+                parts = [
+                    (windows[c], group, trained[Cell(c, name, seed)].policy)
+                    for group, c in zip(groups, path, strict=True)
+                ]
+                found[name].append((number, rolled_on(cfg, parts, name, seed)))
     return found
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
@@ -30,6 +31,7 @@ from experiments.results import EXECUTION
 from experiments.run_folder import open_run_folder, write_text
 
 FAILED = 1
+NEEDED = ("git", "machine", "started", "seconds")
 RECIPE = "+exp=leaderboard"
 # The longest come first, so that no core waits for a last long one.
 MARKETS: dict[str, tuple[str, list[str]]] = {
@@ -106,9 +108,13 @@ def run(names: Sequence[str], out: Path, to: Path | None, jobs: int, small: bool
         raise InputError(f"unknown market {unknown[0]!r}; known: {', '.join(MARKETS)}")
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")
-    out = open_run_folder(out)
+    try:
+        out = open_run_folder(out)
+    except InputError as error:
+        reason = str(error).partition(";")[0]
+        raise InputError(f"{reason}; choose another with --out FOLDER") from None
     for name in names:
-        _check_same(out / name, small)
+        _check_same(name, out / name, small)
     print(f"{len(names)} markets, {jobs} at once, in {out}", flush=True)
     with ThreadPoolExecutor(jobs) as pool:
         good = list(pool.map(lambda name: _run_market(name, out / name, small), names))
@@ -133,13 +139,18 @@ def settings(name: str, small: bool) -> list[str]:
     ]
 
 
-def _check_same(folder: Path, small: bool) -> None:
+def _check_same(name: str, folder: Path, small: bool) -> None:
+    """Refuses a folder of other settings, which its finished cells were trained with."""
     if not (folder / "config.yaml").exists():
         return
-    found = saved_config(folder).n_seeds == 2
-    if found != small:
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("hydra_conf", version_base="1.3"):
+        asked = compose("config", [RECIPE, *settings(name, small), f"name={name}"])
+    if OmegaConf.to_yaml(asked, resolve=True) != OmegaConf.to_yaml(saved_config(folder)):
         raise InputError(
-            f"{folder} was begun {'with' if found else 'without'} --small; choose another --out"
+            f"{folder} was begun with other settings (--small or not, or another recipe); choose "
+            "another --out"
         )
 
 
@@ -171,6 +182,9 @@ def read(folder: Path) -> tuple[Evidence, Mapping[str, Any]]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); delete {folder}") from None
+    lost = [key for key in NEEDED if not isinstance(facts, dict) or key not in facts]
+    if lost:
+        raise InputError(f"{path} has no entry {lost[0]!r}; delete {folder} to run it again")
     cfg = saved_config(folder)
     words = {
         "costs": instantiate(cfg.cost, _convert_="all").words(),

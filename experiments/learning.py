@@ -144,20 +144,41 @@ def tested(
     name: str,
     seed: int,
 ) -> Trajectory:
-    """One seed over all test windows; what is held at the end of one is where the next begins."""
-    parts: list[Trajectory] = []
-    for k, window in enumerate(windows):
-        rows = window.splits.test
+    """One seed over all test windows; see `rolled_on`."""
+    parts = [(window, window.splits.test, policies[k]) for k, window in enumerate(windows)]
+    return rolled_on(cfg, parts, name, seed)
+
+
+def rolled_on(
+    cfg: DictConfig,
+    parts: Sequence[tuple[Prepared, tuple[int, int], Any]],
+    name: str,
+    seed: int,
+) -> Trajectory:
+    """One trajectory over consecutive rows with a policy for each part of them.
+
+    What is held, and what is left of the wealth, at the end of a part is where the next begins: a
+    run is ruined by what it lost since its first day.
+
+    Args:
+        parts: the window whose features the policy reads, its decision rows, the policy.
+    """
+    done: list[Trajectory] = []
+    wealth, held = 1.0, None
+    for window, rows, policy in parts:
         setting = pipeline.make_window(
-            cfg, window.market, window.features, rows, episode_length=None
+            cfg,
+            window.market,
+            window.features,
+            rows,
+            episode_length=None,
+            ruin=cfg.env.ruin / wealth,
         )
-        held = parts[-1].held if parts else None
-        parts.append(
-            rollout(policies[k], PortfolioEnv.from_setting(setting), seed=seed, weights=held)
-        )
-        if parts[-1].ruined:
+        done.append(rollout(policy, PortfolioEnv.from_setting(setting), seed=seed, weights=held))
+        wealth, held = wealth * done[-1].value[-1], done[-1].held
+        if done[-1].ruined:
             break
-    return joined(parts, name)
+    return joined(done, name)
 
 
 def cell_folder(folder: Path, cell: Cell, n_windows: int) -> Path:

@@ -76,8 +76,15 @@ def test_what_cannot_be_run_is_refused(tmp_path, capsys):
     assert "--jobs must be at least 1" in capsys.readouterr().err
     (tmp_path / "sp500").mkdir()
     (tmp_path / "sp500" / "config.yaml").write_text("n_seeds: 5\n")
-    with pytest.raises(InputError, match=r"begun without --small; choose another --out"):
+    with pytest.raises(InputError, match=r"begun with other settings .*choose another --out"):
         leaderboard.run(["sp500"], tmp_path, None, 1, small=True)
+    (tmp_path / "gbm").mkdir()
+    (tmp_path / "gbm" / "provenance.json").write_text("{}")
+    with pytest.raises(InputError, match=r"provenance.json has no entry 'git'; delete"):
+        leaderboard.read(tmp_path / "gbm")
+    (tmp_path / "file").write_text("")
+    assert leaderboard.main(["sp500", "--out", str(tmp_path / "file")]) == 2
+    assert "choose another with --out FOLDER" in capsys.readouterr().err
 
 
 def test_a_finished_market_is_not_run_again(tmp_path, monkeypatch, evidence, capsys):

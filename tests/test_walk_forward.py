@@ -116,6 +116,25 @@ def test_joined_windows_are_the_unbroken_rollout():
     assert not one.ruined and replace(one, value=whole.value).total_cost.shape == (299,)
 
 
+def test_ruin_is_of_the_first_day_whatever_the_window():
+    """A fall of 10 % to 20 % in each of four windows ruins at a half as it does in one window."""
+    from experiments import learning
+    from experiments.pipeline import Prepared
+    from tests.test_pipeline import config
+
+    market = synthetic(n_rows=400, drift=-0.9, seed=3)
+    cfg = config("env.ruin=0.5", "env.action=simplex", "env.observation=indexed")
+    policy = make_baseline("equal_weight", market)
+    window = Prepared(market, None, None, None, None, None)
+    whole = learning.rolled_on(cfg, [(window, (0, 399), policy)], "one", 0)
+    cuts = [(0, 100), (100, 200), (200, 300), (300, 399)]
+    parts = learning.rolled_on(cfg, [(window, rows, policy) for rows in cuts], "four", 0)
+    assert whole.ruined and parts.ruined
+    np.testing.assert_array_equal(parts.dates, whole.dates)
+    np.testing.assert_allclose(parts.value, whole.value, rtol=1e-12)
+    assert 100 < len(whole.dates) < 399 and whole.value[-1] <= 0.5 < whole.value[-2]
+
+
 def run(folder, *arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "experiments.run", *arguments, f"hydra.run.dir={folder}"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
