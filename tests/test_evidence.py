@@ -163,6 +163,8 @@ def test_hindsight_is_marked() -> None:
     [
         ("net_return", np.nan, "net_return is nan"),
         ("turnover", np.inf, "turnover is inf"),
+        ("gross_return", np.nan, "gross_return is nan"),
+        ("weights", np.nan, "weights is nan"),
         ("costs", np.nan, "costs of commission is nan"),
     ],
 )

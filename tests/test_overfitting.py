@@ -93,7 +93,12 @@ def test_many_strategies_fit_in_memory_and_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("returns", "words"), [(noise(1, 500), "two strategies"), (noise(5, 79), "79 steps")]
+    ("returns", "words"),
+    [
+        (noise(1, 500), "two strategies"),
+        (noise(5, 79), "79 steps"),
+        (np.repeat(noise(1, 500), 3, axis=0), "do not differ"),
+    ],
 )
 def test_too_little_gets_a_reason_and_no_number(returns: np.ndarray, words: str) -> None:
     found = pbo(returns)

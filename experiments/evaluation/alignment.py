@@ -16,13 +16,17 @@ from experiments.evaluation.splits import date_text
 
 
 def check_finite(name: str, t: Trajectory) -> None:
-    """Refuses a trajectory with a return, cost or turnover that is not a number.
+    """Refuses a trajectory that holds something that is not a number.
 
     Raises:
         InputError: naming strategy, seed, series and first date.
     """
     series = {
         "net_return": t.net_return,
+        "gross_return": t.gross_return,
+        "asset_return": t.asset_return,
+        "weights": t.weights.sum(axis=1),
+        "value": t.value[1:],
         "cash_return": t.cash_return,
         "turnover": t.turnover,
         **{f"costs of {kind}": x for kind, x in t.costs.items()},

@@ -49,7 +49,8 @@ def pbo(returns: Float, n_blocks: int = 16, measure: Measure = "sharpe") -> dict
         - `chosen`: K counts: how often each strategy was the best in-sample.
         - `n_combinations, n_blocks, n_strategies, n_steps, measure`.
 
-        Or `{"reason": ...}` where it cannot be computed: fewer than two strategies, too few rows.
+        Or `{"reason": ...}` where it cannot be computed: fewer than two strategies, or two that are
+        the same, or too few rows.
 
     Raises:
         InputError: for a number of blocks that is odd or out of range, an unknown measure, returns
@@ -72,6 +73,8 @@ def pbo(returns: Float, n_blocks: int = 16, measure: Measure = "sharpe") -> dict
     n_strategies, n = returns.shape
     if n_strategies < 2:
         return {"reason": "needs two strategies to choose from"}
+    if np.ptp(returns, axis=0).max(initial=0.0) <= RESOLUTION:
+        return {"reason": "the strategies do not differ: there is nothing to choose"}
     if n < n_blocks * ROWS_A_BLOCK:
         return {
             "reason": f"{n} steps are too few: {n_blocks} blocks need {n_blocks * ROWS_A_BLOCK}"
