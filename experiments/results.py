@@ -12,7 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from agents.rollout import Trajectory
+from envs.data.fetched import OLPS_ARTEFACT
 from envs.data.market_data import MarketData
+from envs.data.sources import SURVIVORS
 from experiments.evaluation.attribution import attribute
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.regimes import breakdown
@@ -29,6 +31,9 @@ EXECUTION = {
     "next_open": "decided at the close, traded at the next open",
     "same_close": "traded at the very close that the decision has seen (optimistic)",
 }
+
+# Notes of a panel that begin like this are on the first page.
+FIRST_PAGE = ("Simulated prices", OLPS_ARTEFACT, SURVIVORS)
 
 
 def begin_provenance(folder: Path, market: MarketData, seeds: Sequence[int]) -> dict[str, Any]:
@@ -91,9 +96,18 @@ def write_results(
             splits=days_of_windows(market, windows),
             notes=[*market.notes, *remarks(cfg), *notes],
             first=first,
+            caveats=caveats(cfg, market),
             analysis=analysis,
         )
     return figures
+
+
+def caveats(cfg: DictConfig, market: MarketData) -> list[str]:
+    """What the first page says of the prices and of an execution that nobody could have had."""
+    said = [note for note in market.notes if note.startswith(FIRST_PAGE)]
+    if cfg.env.execution == "same_close":
+        said.append(f"Everything was {EXECUTION['same_close']}.")
+    return said
 
 
 def remarks(cfg: DictConfig) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agents.baselines import make_baseline
+from envs.data.fetched import INVENTED_DATES
 from envs.data.synthetic import synthetic
 from envs.market.costs import ProportionalCost
 from experiments.evaluation import regimes
@@ -13,12 +14,17 @@ from experiments.evaluation.regimes import breakdown, market_regimes, terciles_s
 from tests.test_robustness import run
 
 
+def dated(**more):
+    """A random walk whose dates count as real."""
+    return replace(synthetic(**more), notes=())
+
+
 def hold(market, name="equal_weight", **more):
     return run(market, make_baseline(name, market), ProportionalCost(10, 0), "next_close", **more)
 
 
 def test_years_compound_what_was_earned_in_them():
-    market = synthetic(n_rows=900)
+    market = dated(n_rows=900)
     t = hold(market, start=100)
     found = breakdown(market, {"equal_weight": [t]})
     total = 1.0
@@ -35,7 +41,7 @@ def test_years_compound_what_was_earned_in_them():
 
 def test_a_planted_market_is_told_by_month_and_volatility():
     """Months alternate between rise and fall; the last third of the panel is wild."""
-    base = synthetic(n_rows=800, n_assets=2)
+    base = dated(n_rows=800, n_assets=2)
     month = base.dates.astype("datetime64[M]").astype(int)
     size = np.where(np.arange(800) < 500, 0.002, 0.02)
     noise = np.where(np.arange(800) % 2, 1.0, -1.0) * size
@@ -57,7 +63,7 @@ def test_a_planted_market_is_told_by_month_and_volatility():
 
 
 def test_terciles_against_a_plain_loop():
-    market = synthetic(n_rows=420, seed=5)
+    market = dated(n_rows=420, seed=5)
     inside = market_regimes(market, 200, 419)
     mix = (market.close[1:] / market.close[:-1] - 1).mean(axis=1)
 
@@ -76,7 +82,7 @@ def test_terciles_against_a_plain_loop():
 
 
 def test_what_comes_later_changes_no_regime_that_is_known_beforehand():
-    market = synthetic(n_rows=500)
+    market = dated(n_rows=500)
     close = market.close.copy()
     close[401:] *= 1 + 0.3 * np.sin(np.arange(99))[:, None]
     other = replace(market, close=close)
@@ -86,7 +92,7 @@ def test_what_comes_later_changes_no_regime_that_is_known_beforehand():
 
 
 def test_too_little_is_said_and_not_measured():
-    market = synthetic(n_rows=150)
+    market = dated(n_rows=150)
     found = breakdown(market, {"equal_weight": [hold(market, start=135)]})
     assert found["unknown"] == 14
     for name, regime in found["regimes"].items():
@@ -99,7 +105,7 @@ def test_too_little_is_said_and_not_measured():
 
 
 def test_seeds_are_averaged_and_a_ruined_one_earns_nothing_afterwards():
-    market = synthetic(n_rows=300)
+    market = dated(n_rows=300)
     whole = hold(market, start=150)
     short = replace(
         whole, dates=whole.dates[:60], decision_dates=whole.decision_dates[:60],
@@ -112,3 +118,12 @@ def test_seeds_are_averaged_and_a_ruined_one_earns_nothing_afterwards():
         np.prod(1 + r[inside]) ** (252 / inside.sum()) - 1 for r in (whole.net_return, padded)
     ]
     assert found["up"]["cagr"] == pytest.approx(np.mean(wanted), rel=1e-12)
+
+
+def test_made_up_dates_have_no_years_and_months():
+    market = synthetic(n_rows=300)
+    found = breakdown(market, {"equal_weight": [hold(market, start=150)]})
+    assert not found["real_dates"] and found["years"] == []
+    assert list(found["regimes"]) == list(found["definitions"]) == ["calm", "usual", "wild"]
+    assert breakdown(dated(n_rows=300), {"equal_weight": [hold(market, start=150)]})["real_dates"]
+    assert not regimes.has_real_dates(replace(market, notes=("a set", INVENTED_DATES)))

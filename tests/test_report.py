@@ -265,10 +265,9 @@ def test_a_strategy_keeps_its_colour() -> None:
 @pytest.fixture(scope="module")
 def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Any]:
     """A run on a real panel with its analysis: `(page, evidence, analysis)`."""
-    market, cost = (
-        synthetic(n_rows=420, n_assets=3, symbols=["A&B", "<C>", "D"]),
-        ProportionalCost(20, 5),
-    )
+    # Without the note of simulated prices its dates count as real.
+    market = replace(synthetic(n_rows=420, n_assets=3, symbols=["A&B", "<C>", "D"]), notes=())
+    cost = ProportionalCost(20, 5)
 
     def play(policy: Any, seed: int | None = None) -> Trajectory:
         env = PortfolioEnv(
@@ -454,3 +453,25 @@ def test_several_agents_are_named_together(tmp_path: Path) -> None:
     run["ddpg"].append(simulate("ddpg", seed=1, n=60, activity=0.5))
     page = write(tmp_path / "s.html", run).replace("&nbsp;", " ")
     assert "PPO (seeds: 1) and DDPG (seeds: 2) were trained" in page
+
+
+def test_made_up_dates_are_said_and_not_used(tmp_path: Path) -> None:
+    run = example_run(n=60, seeds=(0, 1))
+    regimes = {
+        "real_dates": False, "definitions": {"calm": "quiet"}, "fewest_steps": 20, "unknown": 3,
+        "regimes": {"calm": {"steps": 57, "share": 0.95}}, "years": [],
+        "strategies": {n: {"regimes": {"calm": {"cagr": 0.1, "sharpe": 1.0}}, "years": []}
+                       for n in run},
+    }  # fmt: skip
+    page = write(
+        tmp_path / "r.html", run, analysis={"regimes": regimes}, caveats=["nothing <to> predict"]
+    ).replace("&nbsp;", " ")
+    header = page[page.index("<header>") : page.index("</header>")]
+    assert "2015" not in header and "nothing &lt;to&gt; predict" in header
+    assert (
+        "was trained on 1,250 steps before and then traded 60 steps (the dates are made" in header
+    )
+    when = part_of(page, "when")
+    assert "no result by calendar year or month" in when and "Calm" in when
+    for text in ("Monthly returns", "By calendar year", "Rising"):
+        assert text not in page

@@ -28,6 +28,12 @@ OLPS_SETS = {
     "sp500": "25 stocks of the S&P 500, 1998-01-02..2003-01-31",
     "tse": "88 stocks of the Toronto Stock Exchange, 1994-01-04..1998-12-31",
 }
+INVENTED_DATES = "Dates are invented: row t is 1970-01-01 + t days. Calendar features mean nothing."
+OLPS_ARTEFACT = (
+    "Wealth on these sets is an artefact of rounded closes, survivors and, as is usual with them, "
+    "trades at the very close that a decision reads; it verifies a simulator and is no evidence of "
+    "skill."
+)
 COINS = ("BTC", "ETH", "LTC", "EOS", "XRP")
 BAR_MINUTES = 30
 # Name of the panel, its content, arrays to keep beside it.
@@ -55,7 +61,9 @@ def olps(
     """
     if not isinstance(name, str) or name not in OLPS_SETS:
         raise InputError(f"olps: unknown set name={name!r}; choose one of {', '.join(OLPS_SETS)}")
-    market = replace(_stored("olps", name), periods_per_year=periods_per_year)
+    # What was stored with the prices may be the words of an earlier version.
+    notes = _olps_notes(OLPS_SETS[name])
+    market = replace(_stored("olps", name), periods_per_year=periods_per_year, notes=notes)
     if truth_value(reversed, "reversed"):
         backwards = market.close[::-1]
         market = replace(market, close=backwards / backwards[0], name=f"{market.name}_reversed")
@@ -130,21 +138,23 @@ def build_olps(files: Mapping[str, Path]) -> Iterator[Panel]:
         table = pd.read_csv(files[f"{name}.csv"]).dropna(axis=1, how="all").to_numpy(np.float64)
         # The row of ones is left out of the files; without it the first day's return is lost.
         close = np.vstack([np.ones(table.shape[1]), table])
-        notes = (
-            f"{what}; as cumulated price relatives, without names.",
-            "Dates are invented: row t is 1970-01-01 + t days. Calendar features mean nothing.",
-            "Wealth on these sets is an artefact of rounded closes, survivors and zero costs; it "
-            "verifies a simulator and is no evidence of skill.",
-            "Cash earns nothing here.",
-        )
         market = MarketData(
             dates=np.datetime64("1970-01-01", "D") + np.arange(len(close)),
             symbols=tuple(f"S{i + 1:02d}" for i in range(close.shape[1])),
             close=close,
             name=f"olps_{name}",
-            notes=notes,
+            notes=_olps_notes(what),
         )
         yield name, market, {}
+
+
+def _olps_notes(what: str) -> tuple[str, ...]:
+    return (
+        f"{what}; as cumulated price relatives, without names.",
+        INVENTED_DATES,
+        OLPS_ARTEFACT,
+        "Cash earns nothing here.",
+    )
 
 
 def build_crypto(files: Mapping[str, Path]) -> Iterator[Panel]:

@@ -19,6 +19,10 @@ SKFOLIO_REMEDY = "install it: pip install skfolio==1.12.2"
 BOKEH_REMEDY = "install the extra: pip install 'tradewind[data]' (bokeh-sampledata==2026.1)"
 INDEX_NAME = "S&P 500 (price index, without dividends)"
 INDEX_NOTE = "The benchmark is the S&P 500 price index: it leaves out dividends, some 2 % a year."
+SURVIVORS = (
+    "These 20 stocks are survivors chosen with hindsight: all of them were still listed in 2022. "
+    "Absolute returns are far too good; compare only with baselines on the same stocks."
+)
 ROUNDING_NOTE = (
     "Prices are rounded to 0.001, which after all the splits since is up to 0.4 % of a price of "
     "1990 (AAPL)."
@@ -51,9 +55,7 @@ def sp500(
         periods_per_year,
         _skfolio("sp500_index.csv.gz")["SP500"].reindex(table.index).to_numpy(),
         (
-            "These 20 stocks are survivors chosen with hindsight: all of them were still listed in "
-            "2022. Absolute returns are far too good; compare only with baselines on the same "
-            "stocks.",
+            SURVIVORS,
             ROUNDING_NOTE,
             INDEX_NOTE,
         ),

@@ -9,6 +9,8 @@ The market is the daily equal-weight mix of the listed assets, without costs.
 - **Calm, usual and wild**: terciles of the market's volatility over the last `WINDOW` rows. The
   volatility of a decision reads rows up to it, and it is compared with the terciles of all the
   volatilities before it in the panel (at least `FEWEST_PAST`), so the regime is known beforehand.
+
+Where the dates of a panel are made up there are no years and months, and only the last of these.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.rollout import Trajectory
+from envs.data.fetched import INVENTED_DATES
 from envs.data.market_data import MarketData
+from envs.data.synthetic import MADE_UP_DATES
 from envs.market.legs import make_legs
 from experiments.evaluation.metrics import Float, cagr, sharpe, total_return
 from experiments.evaluation.robustness import rows_of
@@ -36,6 +40,13 @@ REGIMES = {
     "usual": "in the middle third",
     "wild": "in the highest third",
 }
+
+CALENDAR = ("up", "down")
+
+
+def has_real_dates(market: MarketData) -> bool:
+    """Whether its prices were paid on its dates: simulated rows are only numbered by them."""
+    return not {MADE_UP_DATES, INVENTED_DATES} & set(market.notes)
 
 
 def trailing_volatility(returns: Float, window: int = WINDOW) -> Float:
@@ -83,7 +94,8 @@ def breakdown(
             after a ruin count as returns of zero.
 
     Returns:
-        Plain data for JSON: `definitions`; `unknown`, steps without a volatility before them;
+        Plain data for JSON: `real_dates`, without which there are no `years` and neither of the
+        regimes `up` and `down`; `definitions`; `unknown`, steps without a volatility before them;
         `regimes: name -> {"steps", "share"}`; `years: [{"year", "steps", "partial"}]`;
         `strategies: name -> {"regimes": {name: {"cagr", "sharpe"}}, "years": [total return]}`, with
         None where there are fewer than `FEWEST_STEPS` steps or the measure is not defined.
@@ -91,10 +103,12 @@ def breakdown(
     runs = [t for each in trajectories.values() for t in each]
     longest = max(runs, key=lambda t: len(t.dates))
     first, stop = rows_of(market, longest)
-    inside = market_regimes(market, first, stop)
+    real = has_real_dates(market)
+    regimes = market_regimes(market, first, stop)
+    inside = {k: rows for k, rows in regimes.items() if real or k not in CALENDAR}
     n = stop - first
     year_of = longest.dates.astype("datetime64[Y]").astype(int) + 1970
-    years = np.unique(year_of)
+    years = np.unique(year_of) if real else np.array([], np.int64)
     strategies = {}
     for name, each in trajectories.items():
         padded = [np.r_[t.net_return, np.zeros(n - len(t.dates))] for t in each]
@@ -114,7 +128,8 @@ def breakdown(
         by_year = [_mean([total_return(r[year_of == y]) for r in padded]) for y in years]
         strategies[name] = {"regimes": found, "years": by_year}
     return {
-        "definitions": dict(REGIMES),
+        "real_dates": real,
+        "definitions": {k: REGIMES[k] for k in inside},
         "fewest_steps": FEWEST_STEPS,
         "unknown": int(n - (inside["calm"] | inside["usual"] | inside["wild"]).sum()),
         "regimes": {

@@ -41,6 +41,7 @@ def write_report(
     splits: Mapping[str, Sequence[Any]] | None = None,
     notes: Sequence[str] = (),
     first: Sequence[str] = (),
+    caveats: Sequence[str] = (),
     analysis: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the report: no script, no link to elsewhere; equal input gives equal bytes.
@@ -58,6 +59,7 @@ def write_report(
         splits: window -> dates `(first decision, last return)`, or these and the steps.
         notes: limits of the data in plain words.
         first: sentences that stand before all others.
+        caveats: sentences of the first page on what the prices and the execution are worth.
         analysis: what `analysis.json` holds (`experiments.results.analyse`).
 
     Returns:
@@ -65,10 +67,11 @@ def write_report(
     """
     run = Run(evidence, trajectories)
     found, windows = analysis or {}, splits or {}
+    dated = found.get("regimes", {}).get("real_dates", True)
     parts = [
         _performance(run),
         luck_section(run),
-        _figures(run),
+        _figures(run, dated),
         robustness_section(run, found.get("robustness", {})),
         attribution_section(run, found.get("attribution", {})),
         regimes_section(run, found.get("regimes", {}), _months(run)),
@@ -78,7 +81,11 @@ def write_report(
         section("config", "Resolved config", details("config.yaml", config_yaml)),
     ]
     parts = [part for part in parts if part]
-    sections = [_header(run, title, provenance, windows, first), _contents(parts), *parts]
+    sections = [
+        _header(run, title, provenance, windows, (first, caveats), dated),
+        _contents(parts),
+        *parts,
+    ]
     css = files("experiments.reports").joinpath("report.css").read_text(encoding="utf-8")
     page = page_html(title, css, "\n".join(sections))
     Path(path).write_text(page, encoding="utf-8")
@@ -109,19 +116,24 @@ def _header(
     title: str,
     provenance: Mapping[str, Any],
     splits: Mapping[str, Sequence[Any]],
-    first: Sequence[str],
+    more: tuple[Sequence[str], Sequence[str]],
+    dated: bool,
 ) -> str:
+    first, caveats = more
     w = run.evidence.window
     where = (
         f"Test window: returns of {w['first']} to {w['last']}, {w['steps']:,} steps, first decided "
         f"on {w['first_decision']}, after costs"
+        if dated
+        else f"Test window: {w['steps']:,} steps on made-up dates, after costs"
     )
     if provenance.get("data"):
         where = f"{escape(str(provenance['data']))} · {where}"
     evidence = run.evidence
     said = [
         *first,
-        done(evidence, splits, provenance),
+        done(evidence, splits, provenance, dated),
+        *caveats,
         *(headline(evidence) if evidence.of_role("agent") else [leaders(evidence)]),
         *sureness(evidence),
     ]
@@ -207,7 +219,7 @@ def _performance(run: Run) -> str:
     return section("performance", "What it earned, and how sure that is", *parts)
 
 
-def _figures(run: Run) -> str:
+def _figures(run: Run, dated: bool) -> str:
     names = ", ".join(label(n) for n in run.focus())
     fell = " and ".join(label(n) for n in figures.with_drawdown(run))
     rows = figures.rolling_rows(run)
@@ -227,6 +239,7 @@ def _figures(run: Run) -> str:
             f" Wealth below {figures.FLOOR:g} or above {figures.CEILING:.0e} is drawn at the edge: "
             "look for broken prices."
         )
+    rows_only = "" if dated else " The dates of the axis are made up: they number the rows."
     parts = [
         figure_html(
             "wealth",
@@ -234,7 +247,7 @@ def _figures(run: Run) -> str:
             (560, 590),
             f"Wealth of every strategy on a logarithmic axis, and drawdown. {_wealth_text(run)}",
             f"Beside the names: final wealth.{geometric}{end}{bench}{edge} Drawdown is shown for "
-            f"{fell}.",
+            f"{fell}.{rows_only}",
         )
     ]
     fans = paths.fanned(run)

@@ -28,14 +28,25 @@ def headline(evidence: Evidence) -> list[str]:
 
 
 def done(
-    evidence: Evidence, splits: Mapping[str, Sequence[Any]], provenance: Mapping[str, Any]
+    evidence: Evidence,
+    splits: Mapping[str, Sequence[Any]],
+    provenance: Mapping[str, Any],
+    dated: bool = True,
 ) -> str:
-    """What was done: who was trained on what, and on which days everyone was judged."""
+    """What was done: who was trained on what, and on which days everyone was judged.
+
+    Args:
+        dated: whether the dates are real; made-up ones are not printed.
+    """
     agents, w = evidence.of_role("agent"), evidence.window
     baselines = len(evidence.of_role("baseline"))
     tested = [key for key in splits if key.split()[0] == "test"]
     windows = f" in {len(tested)} consecutive windows" if len(tested) > 1 else ""
-    judged = f"traded {w['steps']:,} steps{windows}, with returns from {w['first']} to {w['last']}"
+    judged = f"traded {w['steps']:,} steps{windows}"
+    if dated:
+        judged += f", with returns from {w['first']} to {w['last']}"
+    else:
+        judged += f" (the dates are made up; a year is {w['periods_per_year']:g} steps)"
     costs = f" at costs of {provenance['costs']}" if provenance.get("costs") else ""
     if not agents:
         who = f"{baselines} baseline{'s' if baselines != 1 else ''}"
@@ -54,11 +65,15 @@ def done(
     on = ""
     if len(trains) == 1:
         on = f" on {trains[0][0]} to {trains[0][1]}"
+        if not dated:
+            on = f" on {trains[0][2]:,} steps before" if len(trains[0]) > 2 else ""
     elif trains:
         on = f" anew before each of {len(trains)} test windows"
+    it = "it" if len(agents) == 1 else "them"
     return (
-        f"{count} {'was' if len(agents) == 1 else 'were'} trained{on} and then {judged}, which no "
-        f"choice had seen,{costs}, beside {baselines} baseline{'s' if baselines != 1 else ''}."
+        f"{count} {'was' if len(agents) == 1 else 'were'} trained{on} and then {judged}, "
+        f"none of which was used to train or to choose {it}{costs}, beside {baselines} "
+        f"baseline{'s' if baselines != 1 else ''}."
     )
 
 
