@@ -2,7 +2,7 @@
 
     python -m experiments.ledger verify     whether a line was changed or removed
     python -m experiments.ledger show       every run, and what became of it
-    python -m experiments.ledger trials     how often each test window was read
+    python -m experiments.ledger trials     trials on each test window, and who read it
 
 Exit status 0; 1: the chain is broken; 2: there is no such file. The lines are chained by
 `experiments.hash_chain`; `experiments.trials` writes them.
@@ -47,6 +47,7 @@ class Run:
 
     Attributes:
         config: hash of its configuration; agents: name -> hash of what concerns this agent alone.
+        choice: the same of the strategies of a run without agents, once it has read a window.
         windows: the test windows that it read; none where it did not come so far.
         outcome: "finished", "refused", "failed", "interrupted", or `KILLED`.
         strategies: name -> Sharpe ratio per period and so on; empty unless finished.
@@ -55,6 +56,7 @@ class Run:
     begun: Line
     config: str
     agents: dict[str, str]
+    choice: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     windows: list[Window] = field(default_factory=list)
     outcome: str = KILLED
@@ -141,7 +143,7 @@ def runs(lines: Sequence[Line]) -> dict[str, Run]:
         if line["event"] == "resumed":
             run.outcome, run.reason = KILLED, ""
         elif line["event"] == "read":
-            run.data = line["data"]
+            run.data, run.choice = line["data"], line.get("strategies", {})
             run.windows = [tuple(window["test"]) for window in line["windows"]]
         elif line["event"] == "ended":
             run.outcome, run.reason = line["outcome"], line["reason"]
@@ -160,11 +162,11 @@ def overlap(one: Window, two: Window) -> bool:
 def tried(
     lines: Sequence[Line], fingerprint: str, windows: Sequence[Window]
 ) -> dict[str, float | None]:
-    """Hash -> annualised Sharpe ratio of every agent that was tried on these test windows.
+    """Hash -> annualised Sharpe ratio of every trial on these test windows.
 
-    A trial is an agent with all settings that it depends on; the same trial twice counts once. One
-    that failed or was killed behind the point at which the test window is read counts, too, and
-    has None.
+    A trial is an agent, or a strategy of a run without agents, with all settings that it depends
+    on; the same trial twice counts once. One that failed or was killed behind the point at which
+    the test window is read counts, too, and has None.
 
     Args:
         windows: first decision and last return of each.
@@ -172,7 +174,7 @@ def tried(
     found: dict[str, float | None] = {}
     for run in runs(lines).values():
         if run.has_read(fingerprint, windows):
-            for name, key in run.agents.items():
+            for name, key in (run.agents or run.choice).items():
                 sharpe = run.strategies.get(name, {}).get("sharpe")
                 annual = None if sharpe is None else sharpe * run.periods_per_year**0.5
                 found[key] = found.get(key) if annual is None else annual
@@ -199,8 +201,8 @@ def trials(
     known = [sharpe for sharpe in found.values() if sharpe is not None]
     variance = float(np.var(known, ddof=1)) if len(known) > 1 else None
     source = (
-        "the trial ledger: different settings that were evaluated on these very prices in a window "
-        "that shares returns with this one"
+        "the trial ledger: agents, and strategies of runs without an agent, with different "
+        "settings, on these very prices in a window that shares returns with this one"
     )
     if any(line["event"] == "moved" for line in lines):
         source += "; the ledger has been moved between machines, and may lack trials made elsewhere"
@@ -224,7 +226,7 @@ def command_line() -> argparse.ArgumentParser:
     for name, text in (
         ("verify", "checks that no line was changed, inserted or removed"),
         ("show", "lists every run and what became of it"),
-        ("trials", "counts who has read each test window"),
+        ("trials", "counts the trials on each test window"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
@@ -274,20 +276,29 @@ def in_words(chain: Chain) -> str:
     return text
 
 
+def _shown(run: Run) -> str:
+    """Sharpe ratios of the agents; of a run without them, how many strategies and the highest."""
+    annual = run.periods_per_year**0.5
+    names = run.agents or run.choice or run.strategies
+    sharpes = {
+        name: s["sharpe"] * annual
+        for name, s in run.strategies.items()
+        if s["sharpe"] is not None and name in names
+    }
+    if run.agents or not sharpes:
+        return "\n".join(f"{name} {value:.2f}" for name, value in sharpes.items())
+    best = max(sharpes, key=lambda name: sharpes[name])
+    return f"{len(sharpes)} strategies, highest: {best} {sharpes[best]:.2f}"
+
+
 def _rows(chain: Chain) -> list[list[str]]:
     rows = []
     for run in runs(chain.lines).values():
-        annual = run.periods_per_year**0.5
-        sharpes = [
-            f"{name} {s['sharpe'] * annual:.2f}"
-            for name, s in run.strategies.items()
-            if s["sharpe"] is not None and (name in run.agents or not run.agents)
-        ]
         test = " .. ".join((run.windows[0][0], run.windows[-1][1])) if run.windows else "not read"
         begun, data = run.begun["time"].replace("T", " ")[:16], run.data.get("name", "")
         agents = ", ".join(run.agents) or "none"
         outcome = run.outcome + (f": {run.reason[:MOST_SHOWN]}" if run.reason else "")
-        rows.append([begun, run.begun["name"], agents, data, test, outcome, "\n".join(sharpes)])
+        rows.append([begun, run.begun["name"], agents, data, test, outcome, _shown(run)])
     return rows
 
 

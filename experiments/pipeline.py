@@ -92,7 +92,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     policies = {n: make_baseline(n, market, **s) for n, s in plan_baselines(plan).items()}
     chosen_from = [name for name, policy in policies.items() if not knows_the_future(policy)]
     # From here on the test windows are looked at.
-    entry.reads(market, splits)
+    entry.reads(market, splits, chosen_from)
     trajectories = run_baselines(cfg, policies, market, tested(splits))
     curves: dict[str, dict[str, list[float]]] = {}
     told: tuple[str, ...] = ()
@@ -127,9 +127,11 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     finally:
         tracker.finish()
     print_table(evidence)
-    for line in (*told, entry.words):
+    for line in told:
         print(line)
-    print(f"report: {folder / 'report.html'}")
+    if not entry.repeats:
+        print(entry.words)
+        print(f"report: {folder / 'report.html'}")
     return objective
 
 

@@ -79,7 +79,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     cfg.tracking = {"_target_": "experiments.tracking.csv_tracker", "_partial_": True}
     cfg.ledger = None
     told = saved["metrics.json"].get("trials")
-    trials = Trials(**told) if told else None
+    trials = Trials(**told) if told else Trials()
     OmegaConf.set_struct(cfg, True)
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
         raise InputError(f"--keep {keep}: exists already; name a new folder")

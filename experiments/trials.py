@@ -46,21 +46,30 @@ class Entry:
         path: of the ledger; None: nothing is written.
         run: name of the run in the ledger.
         agents: name -> hash of what concerns that agent alone.
+        baselines: the same of the baselines; in a run without agents these are the trials.
         words: who has read the test windows, this run included.
         given: what `trials` answers where no ledger is asked.
+        repeats: whether this run only repeats another one: nobody needs to be told where it is.
     """
 
     path: Path | None
     run: str = ""
     agents: dict[str, str] = field(default_factory=dict)
+    baselines: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     windows: list[Window] = field(default_factory=list)
     words: str = NO_LEDGER
     given: Trials | None = None
+    repeats: bool = False
     evidence: Evidence | None = None
 
-    def reads(self, market: MarketData, windows: Sequence[Splits]) -> None:
+    def reads(
+        self, market: MarketData, windows: Sequence[Splits], strategies: Sequence[str] = ()
+    ) -> None:
         """Says which data and windows the run is about to look at.
+
+        Args:
+            strategies: without agents, what the reader of the table will choose from.
 
         Raises:
             InputError: if the ledger is broken.
@@ -70,8 +79,9 @@ class Entry:
         told = [{key: _days(market, getattr(w, key)) for key in WINDOWS} for w in windows]
         self.fingerprint, self.windows = market.fingerprint, [w["test"] for w in told]
         data = {"name": market.name, "fingerprint": market.fingerprint}
+        choice = {} if self.agents else {name: self._hash_of(name) for name in strategies}
         with ledger.opened(self.path) as chain:
-            ledger.add(chain, "read", run=self.run, data=data, windows=told)
+            ledger.add(chain, "read", run=self.run, data=data, windows=told, strategies=choice)
             n, different = ledger.readings(chain.lines, self.fingerprint, self.windows)
         self.words = (
             f"This test window has now been read by {n} run{'s' if n > 1 else ''} with {different} "
@@ -90,9 +100,12 @@ class Entry:
         """
         if self.path is None:
             return self.given
-        own = {self.agents.get(name, name): annual_sharpe(runs) for name, runs in tried.items()}
+        own = {self._hash_of(name): annual_sharpe(runs) for name, runs in tried.items()}
         with ledger.opened(self.path) as chain:
             return ledger.trials(chain.lines, self.fingerprint, self.windows, own)
+
+    def _hash_of(self, name: str) -> str:
+        return (self.agents or self.baselines).get(name, name)
 
     def found(self, evidence: Evidence) -> None:
         """Keeps what the line of the end will say."""
@@ -135,8 +148,12 @@ def trial(cfg: DictConfig, folder: Path, given: Trials | None = None) -> Iterato
     Raises:
         InputError: if the ledger is broken or cannot be written; nothing was computed then.
     """
-    if given is not None or not OmegaConf.select(cfg, "ledger"):
-        yield Entry(None, given=given)
+    if given is not None:
+        words = "This run repeats another one, and is judged with the number of trials of that one."
+        yield Entry(None, words=words, given=given, repeats=True)
+        return
+    if not OmegaConf.select(cfg, "ledger"):
+        yield Entry(None)
         return
     if not isinstance(cfg.ledger, str):
         raise InputError(f"ledger must name a file, got {cfg.ledger!r}; null keeps none")
@@ -157,7 +174,8 @@ def trial(cfg: DictConfig, folder: Path, given: Trials | None = None) -> Iterato
 
 
 def _begin(cfg: DictConfig, folder: Path) -> Entry:
-    path, config, agents = Path(cfg.ledger).absolute(), config_hash(cfg), agent_hashes(cfg)
+    path, config = Path(cfg.ledger).absolute(), config_hash(cfg)
+    agents, baselines = agent_hashes(cfg), baseline_hashes(cfg)
     before = _earlier(folder, config)
     if before is not None and Path(before["ledger"]).exists():
         path = Path(before["ledger"])
@@ -165,7 +183,7 @@ def _begin(cfg: DictConfig, folder: Path) -> Entry:
         known = ledger.runs(chain.lines)
         if before is not None and before["run"] in known:
             ledger.add(chain, "resumed", run=before["run"], command=command_line())
-            return Entry(path, before["run"], agents)
+            return Entry(path, before["run"], agents, baselines)
         run = secrets.token_hex(8)
         # Before the line: a kill between the two leaves a note of a run that is not known.
         write_json(folder / NOTE, {"run": run, "ledger": path, "config": config})
@@ -184,7 +202,7 @@ def _begin(cfg: DictConfig, folder: Path) -> Entry:
             commit=git["commit"],
             dirty=git["dirty"],
         )
-    return Entry(path, run, agents)
+    return Entry(path, run, agents, baselines)
 
 
 def _earlier(folder: Path, config: str) -> dict[str, Any] | None:
@@ -235,6 +253,22 @@ def agent_hashes(cfg: DictConfig) -> dict[str, str]:
         agents[alone["_target_"].rpartition(".")[2].lower()] = alone
     shared = {key: value for key, value in tree.items() if key not in ASIDE}
     return {name: _hash({**shared, "agent": one}) for name, one in agents.items()}
+
+
+def baseline_hashes(cfg: DictConfig) -> dict[str, str]:
+    """Name of each baseline -> hash of its settings and of what it is measured on.
+
+    Seeds, features and rewards are for agents: a baseline is the same whatever they are.
+    """
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(tree, dict)
+    baselines = tree["evaluation"].pop("baselines", None) or {}
+    shared = {key: tree.get(key) for key in ("data", "env", "cost", "evaluation")}
+    return {
+        name: _hash({**shared, "baseline": name, "settings": one})
+        for name, one in baselines.items()
+        if one is not None
+    }
 
 
 def _hash(tree: Any) -> str:

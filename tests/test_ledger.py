@@ -65,7 +65,7 @@ def run(path, tmp_path):
         folder.mkdir(exist_ok=True)
         cfg = config(f"ledger={path}", *overrides)
         with trial(cfg, folder) as entry:
-            entry.reads(market, windows)
+            entry.reads(market, windows, ["equal_weight"])
             if fails is not None:
                 raise fails
             paths = {"equal_weight": [simulate("equal_weight")]}
@@ -305,6 +305,22 @@ def test_without_agents_every_strategy_of_the_run_is_a_trial(run):
     assert run().evidence.trials["count"] == 2
 
 
+def test_report_and_command_say_one_number(run, path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    run()
+    run("seed=1", "features=none")  # equal weight needs neither
+    run("cost.commission_bps=50")
+    for overrides, count in ((["agent=ppo"], 3), (["agent=ppo", "seed=1"], 4)):
+        assert run(*overrides).evidence.trials["count"] == count
+        capsys.readouterr()
+        assert ledger.main(["trials", str(path)]) == 0
+        assert capsys.readouterr().out.split()[-1] == str(count)
+    # One that was killed may have looked.
+    with pytest.raises(KeyboardInterrupt):
+        run("cost.commission_bps=60", fails=KeyboardInterrupt())
+    assert run().evidence.trials["count"] == 5
+
+
 # ------------------------------------------------------------------ another machine
 def test_a_ledger_from_another_machine_goes_on_and_says_so(run, path, monkeypatch, capsys):
     run("agent=ppo")
@@ -371,7 +387,7 @@ def test_show_and_trials(run, path, capsys, monkeypatch):
         assert text in printed
     assert ledger.main(["trials", str(path)]) == 0
     rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
-    assert [row[-3:] for row in rows] == [["2", "2", "2"], ["1", "1", "0"]]
+    assert [row[-3:] for row in rows] == [["2", "2", "2"], ["1", "1", "1"]]
     assert ledger.main(["trials", str(path), "--data", OTHER.fingerprint[:8]]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
 
