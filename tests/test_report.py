@@ -22,7 +22,7 @@ from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.regimes import breakdown
 from experiments.evaluation.robustness import study
 from experiments.evaluation.skill import Trials
-from experiments.reports import style, tables
+from experiments.reports import paths, style, tables
 from experiments.reports.report import write_report
 from tests.test_robustness import Plan, wander
 from tests.trajectories import example_run, simulate
@@ -239,6 +239,30 @@ def test_monthly_returns_compound_and_average_over_seeds() -> None:
             inside = t.dates.astype("datetime64[M]") == month
             expected.append(np.prod(1 + t.net_return[inside]) - 1)
         assert value == pytest.approx(np.mean(expected))
+
+
+def test_the_year_beside_the_months_is_the_mean_of_what_each_seed_compounded() -> None:
+    runs = [simulate("ppo", seed=s, n=400, activity=0.9) for s in (0, 1)]
+    html = tables.monthly_html("ppo", runs)
+    for year in (2015, 2016):
+        inside = runs[0].dates.astype("datetime64[Y]") == np.datetime64(str(year))
+        each = [np.prod(1 + t.net_return[inside]) - 1 for t in runs]
+        assert float(cells(html, str(year))[-1].replace("−", "-")) == pytest.approx(
+            100 * np.mean(each), abs=0.051
+        )
+
+
+def test_a_fan_keeps_every_peak_and_trough() -> None:
+    y = np.random.default_rng(0).standard_normal((2, 1003)).cumsum(axis=1)
+    y[0, 517], y[1, 518] = -900.0, 900.0
+    keep = paths.extremes(list(y), 50)
+    assert len(keep) <= 4 * 50 + 2 and keep[0] == 0 and keep[-1] == 1002
+    for rows in np.array_split(np.arange(1003), 4):
+        inside = keep[(keep >= rows[0] - 21) & (keep <= rows[-1] + 21)]
+        for series in y:
+            assert series[inside].min() <= series[rows].min()
+            assert series[inside].max() >= series[rows].max()
+    assert paths.end_text(0.9963, True) == "0.996" and paths.end_text(0.9963, False) == "1.00"
 
 
 def test_labels_are_spread_as_little_as_needed() -> None:

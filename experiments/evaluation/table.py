@@ -36,6 +36,15 @@ def label(name: str) -> str:
     return f"{head} {words}".strip()
 
 
+def blocks_in_words(length: int) -> str:
+    """How dates are resampled: `blocks of 12 steps on average`, or one by one."""
+    return (
+        "single steps, drawn one by one"
+        if length <= 1
+        else f"blocks of {length:g} steps on average"
+    )
+
+
 def spread_text(estimate: Estimate, metric: Metric) -> str:
     """The range over seeds in words."""
     if len(estimate.seeds) < 2:
@@ -56,7 +65,7 @@ def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
         title=f"Out of sample, net of costs: returns of {w['first']} to {w['last']}, "
         f"{w['steps']:,} steps",
         caption=rf"\[low, high]: {b['level']:.0%} intervals, stationary bootstrap of dates, "
-        f"{b['replications']} times, mean block {b['mean_block']}",
+        f"{b['replications']} times, {blocks_in_words(b['mean_block'])}",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,

@@ -51,8 +51,8 @@ def attribution_section(run: Run, found: Mapping[str, Any]) -> str:
         table_html(run, found, known),
         paragraph(
             "Log points a year, so that they add up: each step's parts are linked by "
-            "log(1 + r) / r (Carino 1999). The total is the log return of the first table. "
-            + " ".join(reasons),
+            "log(1 + r) / r (Carino 1999). The total is the logarithm of final wealth a year, mean "
+            "over seeds. " + " ".join(reasons),
             "note",
         ),
     ]

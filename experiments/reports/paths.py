@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.rollout import Trajectory
+from experiments.evaluation.metrics import Float
 from experiments.evaluation.table import label
 from experiments.reports import style
 from experiments.reports.axes import (
@@ -53,11 +54,14 @@ def draw_fan(run: Run, fig: Figure, narrow: bool) -> None:
     for ax, (name, relative) in zip(axes, panels, strict=True):
         runs, line = run.trajectories[name], run.lines[name]
         stack = np.stack([drawn_wealth(t) for t in runs])
-        keep = _thin(stack.shape[1], 130 if narrow else 220)
-        dates, stack = with_start(runs[0])[keep], stack[:, keep]
-        other = None if reference is None else drawn_wealth(reference)[keep]
+        dates = with_start(runs[0])
+        other = None if reference is None else drawn_wealth(reference)
         if relative and other is not None:
             stack, other = stack / other, np.ones_like(other)
+        shown = [stack.min(axis=0), stack.max(axis=0), np.median(stack, axis=0)]
+        keep = extremes([*shown, *([] if other is None else [other])], 55 if narrow else 110)
+        dates, stack = dates[keep], stack[:, keep]
+        other = None if other is None else other[keep]
         band: dict[str, Any] = {"color": line.colour, "linewidth": 0, "zorder": 3}
         ax.fill_between(dates, stack.min(axis=0), stack.max(axis=0), alpha=0.18, **band)
         if len(runs) >= QUARTILES:
@@ -65,12 +69,12 @@ def draw_fan(run: Run, fig: Figure, narrow: bool) -> None:
             ax.fill_between(dates, low, high, alpha=0.32, **band)
         median = np.median(stack, axis=0)
         ax.plot(dates, median, color=line.colour, linewidth=2, zorder=4)
-        ends = [(name, float(median[-1]), wealth_text(float(median[-1])))]
+        ends = [(name, float(median[-1]), end_text(float(median[-1]), relative))]
         every = [stack]
         if other is not None:
             drawn = run.lines["equal_weight"]
             ax.plot(dates, other, color=drawn.colour, linewidth=drawn.width, zorder=2)
-            ends.append(("equal_weight", float(other[-1]), wealth_text(float(other[-1]))))
+            ends.append(("equal_weight", float(other[-1]), end_text(float(other[-1]), relative)))
             every.append(other)
         what = "wealth over that of equal weight" if relative else "wealth (log scale)"
         ax.set_title(f"{label(name)}, {len(runs)} seeds: {what}")
@@ -93,10 +97,22 @@ def _equal_weight(run: Run) -> Trajectory | None:
     return found if same and len(found.dates) == length else None
 
 
-def _thin(n: int, most: int) -> Any:
-    """About `most` places of n, the last among them."""
-    step = max(1, -(-n // most))
-    return np.unique(np.r_[np.arange(0, n, step), n - 1])
+def end_text(value: float, relative: bool) -> str:
+    """Wealth in print; a multiple of that of another with the digits that tell it from 1."""
+    return f"{value:.3f}" if relative and value < 10 else wealth_text(value)
+
+
+def extremes(series: Sequence[Float], bins: int) -> Any:
+    """Places of the first and last point, and of the lowest and highest of each series in each
+    bin: no peak or trough is lost between the points that are drawn."""
+    n = len(series[0])
+    keep = {0, n - 1}
+    rows = max(1, -(-n // bins))
+    for start in range(0, n, rows):
+        for y in series:
+            part = y[start : start + rows]
+            keep |= {start + int(part.argmin()), start + int(part.argmax())}
+    return np.array(sorted(keep))
 
 
 def exposures(run: Run) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import yaml
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label, undefined_notes
+from experiments.evaluation.table import blocks_in_words, label, undefined_notes
 from experiments.reports import figures, paths, tables
 from experiments.reports.attribution import attribution_section
 from experiments.reports.figures import Run
@@ -172,17 +172,25 @@ def _card(run: Run, name: str) -> str:
 def _performance(run: Run) -> str:
     evidence, b = run.evidence, run.evidence.bootstrap
     level = f"{b['level'] * 100:g} %"
+    usual, risk = (blocks_in_words(b.get(k) or b["mean_block"])
+                   for k in ("mean_block", "mean_block_risk"))  # fmt: skip
+    if risk != usual:
+        risk = f"; for volatility, drawdown, Calmar and CVaR, which cluster: {risk}"
+    else:
+        risk = ""
     iqm = ""
     if any(m.iqm is not None for s in evidence.strategies.values() for m in s.metrics.values()):
         iqm = (
-            " IQM is the mean of the middle half of the seeds; its interval draws the seeds anew, "
-            "too."
+            " IQM is the mean of the middle half of the seeds; its interval is that of the central "
+            f"{level} of histories in which the seeds are drawn anew as well as the dates: it is "
+            "not to be compared with the studentised one of the row above."
         )
     parts = [
         tables.metrics_html(run),
         f'<p class="note">Small print: {level} intervals from a stationary bootstrap of dates '
-        f"({b['replications']:,} resampled histories, blocks of {b['mean_block']} steps on "
-        "average, the same dates for every strategy and seed). They hold what the luck of the days "
+        f"({b['replications']:,} resampled histories, the same dates for every strategy and "
+        f"seed; {usual}{risk}). Those of growth, Sharpe and Sortino ratio are studentised, the "
+        "others are percentiles of the histories. They hold what the luck of the days "
         "could have changed; the rows of the seeds show what the luck of training did. Bold is the "
         "best figure of a column. Maximum drawdown and Calmar depend on the order of the days, "
         f"which resampling changes: their intervals describe reshuffled histories.{iqm}</p>",
@@ -246,7 +254,8 @@ def _figures(run: Run, dated: bool) -> str:
             partial(figures.wealth, run),
             (560, 590),
             f"Wealth of every strategy on a logarithmic axis, and drawdown. {_wealth_text(run)}",
-            f"Beside the names: final wealth.{geometric}{end}{bench}{edge} Drawdown is shown for "
+            f"Beside the names: final wealth{', geometric mean over seeds' if several else ''}."
+            f"{geometric}{end}{bench}{edge} Drawdown is shown for "
             f"{fell}.{rows_only}",
         )
     ]
@@ -261,7 +270,8 @@ def _figures(run: Run, dated: bool) -> str:
                 partial(paths.draw_fan, run),
                 (height, height),
                 f"Wealth of {', '.join(label(n) for n in fans)} over seeds: median and range.",
-                f"The line is the median over seeds,{quartiles} the light band all of them: what "
+                "The line, and the number beside it, is the median over seeds (beside the wealth "
+                f"above it is the geometric mean),{quartiles} the light band all of them: what "
                 "the luck of training changes. Black: equal weight. A steady slope in the lower "
                 "panel is a steady lead or lag; a jump is a single event.",
             )

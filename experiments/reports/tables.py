@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence, StrategyEvidence
-from experiments.evaluation.metrics import BY_NAME, METRICS, total_return
+from experiments.evaluation.metrics import BY_NAME, METRICS
 from experiments.evaluation.table import COLUMNS, label
 from experiments.reports.figures import Run, p_text, pairs
 from experiments.reports.html import heat, percent, scroll_box, swatch
@@ -167,6 +167,8 @@ def _pair_row(run: Run, one: str, other: str) -> str:
 def monthly_html(name: str, runs: Sequence[Trajectory]) -> str:
     """Returns by calendar month, mean over seeds, as a heat map."""
     months, returns = monthly_returns(runs)
+    # Compounded seed by seed: months that are means over seeds do not compound to such a mean.
+    years = dict(zip(*period_returns(runs, "Y"), strict=True))
     sizes = np.abs(returns[np.isfinite(returns)])
     limit = max(float(sizes.max(initial=0.0)), 0.01)
     table: dict[int, dict[int, float]] = {}
@@ -176,8 +178,8 @@ def monthly_html(name: str, runs: Sequence[Trajectory]) -> str:
     rows = []
     for year, by_month in table.items():
         cells = [_month(by_month.get(m), limit) for m in range(12)]
-        total = float(total_return(list(by_month.values())))
-        cells.append(f'<td class="total">{percent(total)}</td>')
+        total = years[np.datetime64(str(year), "Y")]
+        cells.append(f'<td class="total">{percent(float(total))}</td>')
         rows.append(f'<tr><th scope="row">{year}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col">{m}</th>' for m in [*MONTHS, "Year"])
     start = f'<table class="heat"><thead><tr><th scope="col">{escape(label(name))}, %</th>{head}'
@@ -190,20 +192,29 @@ def _month(value: float | None, limit: float) -> str:
 
 
 def monthly_returns(runs: Sequence[Trajectory]) -> tuple[Any, Any]:
-    """`(months [m] datetime64[M], returns [m])` compounded in each month, mean over seeds.
+    """`(months [m] datetime64[M], returns [m])` compounded in each month, mean over seeds."""
+    return period_returns(runs, "M")
 
-    A run that ended early (a ruin) counts with zero in the months after it.
+
+def period_returns(runs: Sequence[Trajectory], unit: str) -> tuple[Any, Any]:
+    """`(periods [m] datetime64, returns [m])` compounded in each, mean over seeds.
+
+    A run that ended early (a ruin) counts with zero in the periods after it.
+
+    Args:
+        unit: "M" for calendar months, "Y" for years.
     """
     longest = max(runs, key=lambda t: len(t.dates))
-    months = np.unique(longest.dates.astype("datetime64[M]"))
-    total = np.zeros(len(months))
+    kind = f"datetime64[{unit}]"
+    periods = np.unique(longest.dates.astype(kind))
+    total = np.zeros(len(periods))
     for t in runs:
-        place = np.searchsorted(months, t.dates.astype("datetime64[M]"))
-        growth = np.ones(len(months))
+        place = np.searchsorted(periods, t.dates.astype(kind))
+        growth = np.ones(len(periods))
         with np.errstate(over="ignore"):
             np.multiply.at(growth, place, np.maximum(1.0 + t.net_return, 0.0))
         total += growth - 1.0
-    return months, total / len(runs)
+    return periods, total / len(runs)
 
 
 def facts_html(facts: Mapping[str, Any]) -> str:
