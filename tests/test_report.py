@@ -22,8 +22,11 @@ from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.regimes import breakdown
 from experiments.evaluation.robustness import study
 from experiments.evaluation.skill import Trials
+from experiments.evaluation.table import difference_table, standing
 from experiments.reports import paths, style, tables
+from experiments.reports.figures import Run
 from experiments.reports.report import write_report
+from experiments.reports.summary import difference_text, sureness
 from tests.test_robustness import Plan, wander
 from tests.trajectories import example_run, simulate
 
@@ -409,9 +412,9 @@ def test_skill_and_the_number_of_trials_are_said(analysed: tuple[str, Any, Any])
     shown = cells(html, "PPO")
     for text, value in zip(shown[1:3], (skill.psr, skill.dsr), strict=True):
         assert text == ("under 0.1" if value < 0.001 else f"{value * 100:.1f}")
-    assert "The best of 12 trials without any skill" in html and "twelve lines of a ledger" in html
+    assert "If the spread between the 12 trials" in html and "twelve lines of a ledger" in html
     yearly = skill.expected_max * np.sqrt(252)
-    assert f"would show a Sharpe ratio of {yearly:.2f}" in html
+    assert f"the best of them would show {yearly:.2f};" in html
     for title in ("backtest overfitting", "Superior predictive", "Stepwise", "confidence set"):
         assert title in html
     assert f"{evidence.tests['pbo']['pbo'] * 100:.1f} %" in html
@@ -499,3 +502,27 @@ def test_made_up_dates_are_said_and_not_used(tmp_path: Path) -> None:
     assert "no result by calendar year or month" in when and "Calm" in when
     for text in ("Monthly returns", "By calendar year", "Rising"):
         assert text not in page
+
+
+def test_a_verdict_counts_all_comparisons_in_and_bounds_have_none() -> None:
+    run = {"equal_weight": [simulate("equal_weight", n=400)]}
+    base = run["equal_weight"][0]
+    drift = np.where(np.arange(400) % 2, 0.002, 0.0)
+    for name in ("momentum", "best_stock"):
+        net = base.net_return + drift
+        value = np.r_[1.0, np.cumprod(1 + net)]
+        run[name] = [replace(base, name=name, net_return=net, gross_return=net, value=value)]
+    evidence = evaluate(
+        run, agents=[], baselines=list(run), n_bootstrap=200, hindsight=["best_stock"]
+    )
+    d = evidence.difference("momentum", "equal_weight", "cagr")
+    assert d is not None and standing(d) == "better"
+    assert standing(replace(d, p_holm=0.15)) == "better if alone"
+    assert "not when all comparisons are counted" in difference_text(replace(d, p_holm=0.15))
+    html = tables.differences_html(Run(evidence, run))
+    assert cells(html, "Momentum")[-1] == "better" and "Seeds ahead" not in html
+    assert cells(html, "Best stock")[-1] == "a bound in hindsight"
+    assert "1 of the differences" in sureness(evidence)[0] and "hindsight" in sureness(evidence)[0]
+    found = difference_table(evidence)
+    assert str(found.title).startswith("Each less equal weight")
+    assert list(found.columns[-1].cells) == ["better", "a bound"]

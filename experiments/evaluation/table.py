@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.evaluation.evidence import Estimate, Evidence
+from experiments.evaluation.evidence import Difference, Estimate, Evidence
 from experiments.evaluation.metrics import BY_NAME, Metric
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ COLUMNS = {
 }  # fmt: skip
 WIDE_ONLY = ("sortino", "turnover", "active_share")
 WIDE = 100
+# A corrected p-value above it is no finding.
+CHANCE = 0.05
 WITH_INTERVAL = ("cagr", "sharpe")
 ACRONYMS = {
     "ppo", "ddpg", "sac", "td3", "a2c", "dqn", "ucrp", "bcrp", "eg", "ons", "pamr", "cwmr", "olmar",
@@ -43,6 +45,18 @@ def blocks_in_words(length: int) -> str:
         if length <= 1
         else f"blocks of {length:g} steps on average"
     )
+
+
+def standing(d: Difference) -> str:
+    """What is left of a difference when the number of comparisons is counted in: its verdict, with
+    "if alone" where the corrected p-value takes it back."""
+    clear = d.verdict in ("better", "worse") and d.p_holm is not None and d.p_holm > CHANCE
+    return f"{d.verdict} if alone" if clear else d.verdict
+
+
+def bounds(evidence: Evidence, d: Difference) -> bool:
+    """Whether one of the two was chosen with the test window in view: no competitor."""
+    return any(evidence.strategies[name].hindsight for name in (d.agent, d.baseline))
 
 
 def spread_text(estimate: Estimate, metric: Metric) -> str:
@@ -94,14 +108,17 @@ def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
 
 
 def difference_table(evidence: Evidence, width: int = WIDE) -> Table:
-    """Each agent less each baseline, a year; p, where there is room, is corrected for all pairs."""
+    """Each agent less each baseline, or without agents each less the first, a year; p, where there
+    is room, is corrected for all pairs."""
     from rich import box
     from rich.table import Table
 
+    first = label(evidence.differences[0].baseline).lower() if evidence.differences else "the first"
+    agents = bool(evidence.of_role("agent"))
     table = Table(
-        title="Agent less baseline, on the same dates",
+        title=f"{'Agent less baseline' if agents else f'Each less {first}'}, on the same dates",
         caption="ahead: share of resampled histories in which the first of the two grew faster; "
-        "unclear: the interval contains zero",
+        "unclear: the interval contains zero; if alone: not when all pairs are counted in (Holm)",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -124,7 +141,9 @@ def difference_table(evidence: Evidence, width: int = WIDE) -> Table:
                     metric = BY_NAME[key]
                     interval = metric.interval(d.low, d.high, sign=True).replace("[", r"\[")
                     cells.append(f"{metric.text(d.value, sign=True, suffix=False)} {interval}")
-            verdict = "unclear" if growth.verdict.startswith("not") else growth.verdict
+            verdict = "unclear" if growth.verdict.startswith("not") else standing(growth)
+            if bounds(evidence, growth):
+                verdict = "a bound"
             share = growth.share_above_zero
             cells.append("n/a" if share is None else f"{share:.0%}")
             if width >= WIDE:

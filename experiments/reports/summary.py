@@ -8,10 +8,10 @@ from typing import Any
 from experiments.evaluation.bootstrap import FEW_STEPS
 from experiments.evaluation.evidence import BENCHMARK, Difference, Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label
+from experiments.evaluation.table import CHANCE, bounds, label, standing
+from experiments.reports.luck import chance
 
 REFERENCE = "equal_weight"
-SIGNIFICANT = 0.05
 CAGR = BY_NAME["cagr"]
 
 
@@ -83,7 +83,7 @@ def sureness(evidence: Evidence) -> list[str]:
     agents = evidence.of_role("agent")
     growth = [d for d in evidence.differences if d.measure == "cagr" and d.p_holm is not None]
     if growth:
-        sure = [d for d in growth if d.p_holm is not None and d.p_holm < SIGNIFICANT]
+        sure = [d for d in growth if (d.p_holm or 0.0) <= CHANCE and not bounds(evidence, d)]
         who = (
             "the differences in growth between agents and baselines"
             if agents
@@ -94,7 +94,7 @@ def sureness(evidence: Evidence) -> list[str]:
             out.append(
                 f"Corrected for {len(growth)} comparisons (Holm), {len(sure)} of {who} "
                 f"{'is' if len(sure) == 1 else 'are'} beyond chance at 5 %: {len(up)} ahead, "
-                f"{len(sure) - len(up)} behind."
+                f"{len(sure) - len(up)} behind{_left_out(evidence)}."
             )
         else:
             out.append(
@@ -104,9 +104,10 @@ def sureness(evidence: Evidence) -> list[str]:
     count = evidence.trials.get("count", 1)
     if count > 1:
         deflated = [
-            f"{label(n)} {skill.dsr:.2f}"
+            f"{label(n)} {chance(skill.dsr)} ({chance(skill.psr)} without counting them)"
             for n in agents
-            if (skill := evidence.strategies[n].skill) is not None and skill.dsr is not None
+            if (skill := evidence.strategies[n].skill) is not None
+            and not (skill.dsr is None or skill.psr is None)
         ]
         if deflated:
             out.append(
@@ -121,13 +122,19 @@ def _too_few_draws(evidence: Evidence, comparisons: int) -> str:
     draws = evidence.bootstrap["replications"]
     # The smallest p of so many draws is 1 / (draws + 1), and Holm multiplies it.
     lowest = min(1.0, comparisons / (draws + 1))
-    if lowest < SIGNIFICANT:
+    if lowest <= CHANCE:
         return ""
-    needed = round(comparisons / SIGNIFICANT)
+    needed = round(comparisons / CHANCE) - 1
     return (
         f" But with {draws:,} resampled histories no p can be below {lowest:.2g}: "
-        f"evaluation.n_bootstrap has to be above {needed:,}."
+        f"evaluation.n_bootstrap has to be at least {needed:,}."
     )
+
+
+def _left_out(evidence: Evidence) -> str:
+    """That bounds are not counted, where there are some among the differences."""
+    some = any(bounds(evidence, d) for d in evidence.differences)
+    return "; what was chosen in hindsight is not counted" if some else ""
 
 
 def versus(evidence: Evidence, agent: str) -> Difference | None:
@@ -142,11 +149,14 @@ def difference_text(d: Difference) -> str:
     """`−1.7 percentage points a year [−5.0, +1.6]: not distinguishable from zero`."""
     value = CAGR.text(d.value, sign=True, suffix=False)
     interval = CAGR.interval(d.low, d.high, sign=True)
-    verdict = {
-        "better": "better, beyond what the choice of days explains",
-        "worse": "worse, beyond what the choice of days explains",
-        "no interval": f"no interval ({d.reason})",
-    }.get(d.verdict, d.verdict)
+    if d.verdict == "no interval":
+        verdict = f"no interval ({d.reason})"
+    elif standing(d) in ("better", "worse"):
+        verdict = f"{d.verdict}, beyond what the choice of days explains"
+    elif standing(d).endswith("alone"):
+        verdict = f"{standing(d)}, and not when all comparisons are counted in (p {d.p_holm:.2g})"
+    else:
+        verdict = d.verdict
     return f"{value} percentage points a year{' ' + interval if interval else ''}: {verdict}"
 
 
@@ -168,9 +178,10 @@ def _agent(evidence: Evidence, name: str) -> str:
             text += f", but {steps} steps are few: intervals this short are somewhat too narrow"
         text += "."
     verdicts = [
-        pair.verdict
+        standing(pair)
         for other in evidence.of_role("baseline")
         if (pair := evidence.difference(name, other, "cagr")) is not None
+        and not bounds(evidence, pair)
     ]
     if len(verdicts) > 1:
         better, worse = (verdicts.count(v) or "none" for v in ("better", "worse"))
@@ -181,7 +192,7 @@ def _agent(evidence: Evidence, name: str) -> str:
     seeds = len(strategy.seeds)
     if growth.spread is not None:
         low, high, _ = (CAGR.text(x) for x in growth.spread)
-        text += f" Its {seeds} seeds earned {low} to {high}."
+        text += f" Its {seeds} seeds earned {f'{low} to {high}' if low != high else f'{low} each'}."
     elif seeds == 1:
         text += (
             " One seed was trained: there is no interval over seeds, and how much training luck "

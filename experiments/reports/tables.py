@@ -11,7 +11,7 @@ import numpy as np
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence, StrategyEvidence
 from experiments.evaluation.metrics import BY_NAME, METRICS
-from experiments.evaluation.table import COLUMNS, label
+from experiments.evaluation.table import COLUMNS, bounds, label, standing
 from experiments.reports.figures import Run, p_text, pairs
 from experiments.reports.html import heat, percent, scroll_box, swatch
 
@@ -124,11 +124,12 @@ def _best(evidence: Evidence, key: str) -> set[str]:
 def differences_html(run: Run) -> str:
     """One less the other: growth, log growth and Sharpe, with the verdict on growth."""
     rows = []
+    trained = bool(run.evidence.of_role("agent"))
     for _, members in pairs(run)[1]:
         rows += [_pair_row(run, one, other) for one, other in members]
     titles = (
         "Pair", "CAGR, points", "Log return, points", "Sharpe", "Ahead when resampled",
-        "Seeds ahead", "p", "Holm p", "Growth is",
+        *(["Seeds ahead"] if trained else []), "p", "Holm p", "Growth is",
     )  # fmt: skip
     head = "".join(f'<th scope="col">{t}</th>' for t in titles[:-1])
     head += f'<th scope="col" class="verdict">{titles[-1]}</th>'
@@ -155,11 +156,13 @@ def _pair_row(run: Run, one: str, other: str) -> str:
     count = len(evidence.strategies[one].seeds)
     cells.append(f"<td>{'n/a' if share is None else f'{share:.0%}'.replace('%', ' %')}</td>")
     ahead = "n/a" if seeds is None else f"{round(seeds * count)} of {count}"
-    cells.append(f"<td>{ahead}</td>")
+    if evidence.of_role("agent"):
+        cells.append(f"<td>{ahead}</td>")
     for p in (growth.p_value, growth.p_holm):
         cells.append(f"<td>{'n/a' if p is None else escape(p_text(p))}</td>")
-    mark = growth.verdict.split()[0]
-    cells.append(f'<td class="verdict {mark}">{escape(growth.verdict)}</td>')
+    words = "a bound in hindsight" if bounds(evidence, growth) else standing(growth)
+    mark = f" {words}" if words in ("better", "worse") else ""
+    cells.append(f'<td class="verdict{mark}">{escape(words)}</td>')
     head = f"{swatch(run, one)}{escape(label(one))} − {escape(label(other))}"
     return f'<tr><th scope="row">{head}</th>{"".join(cells)}</tr>'
 
