@@ -149,7 +149,7 @@ def test_a_planted_better_run_is_first_in_every_file(
     assert float(pairs["1", "2"]["p_holm"]) < 0.05 and float(pairs["1", "2"]["difference"]) < 0
     # Nine jobs: the three good ones are the best in every half of the dates.
     assert "Probability of backtest overfitting: 0 %" in printed
-    assert "Counting 9 trials (the 9 jobs compared here)" in printed
+    assert "There are 9 trials (the 9 jobs compared here)" in printed
     assert "(StepM): PPO 1, PPO 4, PPO 7." in printed
     page = (out / "compare.html").read_text()
     assert "<script" not in page and "http" not in page.replace("http-equiv", "").replace(

@@ -9,7 +9,8 @@ import pytest
 
 from experiments import show
 from experiments.evaluation.evidence import evaluate
-from experiments.evaluation.skill import Trials
+from experiments.evaluation.skill import Skill, Trials
+from experiments.reports.luck import search_in_words
 from experiments.run_folder import write_json
 from tests.trajectories import simulate
 
@@ -87,3 +88,24 @@ def test_markdown_needs_to_know_where_it_comes_from(
     (folder / "provenance.json").write_text(json.dumps({"command": "x"}))
     assert show.main([str(folder), "--markdown"]) == 2
     assert "has no entry 'git'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("psr", "dsr", "said"),
+    [
+        (
+            0.904,
+            0.897,
+            "hardly less than the 90.4 % without counting them: the record is too short",
+        ),
+        (0.30, 0.29, "hardly less than the 30.0 % without counting them."),
+        (0.98, 0.60, "so the search itself may explain it."),
+        (0.90, 0.60, "both the short record and the search leave room for luck."),
+        (0.99, 0.97, "has a probability of 97.0 % (DSR)."),
+    ],
+)
+def test_the_reason_that_matters_is_named(psr: float, dsr: float, said: str) -> None:
+    skill = Skill(0.03, 0.0, 3.0, 500, psr, dsr, 0.05 / 252**0.5, 100.0)
+    words = search_in_words(skill, Trials(3, 0.0036, "three"), 252.0)
+    assert words.endswith(said) or said in words
+    assert "standard deviation of 0.06) were all luck, the best of them would show 0.05" in words

@@ -30,9 +30,9 @@ def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
 
     Returns:
         `jobs` (how many), `left_out` (name -> why), `steps`, `best` (name of the job with the
-        highest Sharpe ratio), `trials` and `skill` (of the best, with the jobs as trials), `pbo`,
-        `spa`, `stepm`, `mcs`: each as `overfitting.pbo` and `multiple.superior` give it, or with
-        only a `reason`.
+        highest Sharpe ratio), `trials` and `skill` (of the best, with the jobs as trials),
+        `periods_per_year`, `pbo`, `spa`, `stepm`, `mcs`: each as `overfitting.pbo` and
+        `multiple.superior` give it, or with only a `reason`.
     """
     jobs = [job for job in jobs if not job.bound]
     if len(jobs) < 2:
@@ -108,9 +108,15 @@ def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Steps]) -> 
         trials = Trials(
             recorded.count,
             trials.sharpe_variance if spread is None else spread,
-            f"of which {compared} are compared here; {recorded.source}",
+            f"{compared} of them compared here; {recorded.source}",
         )
     winner = steps[best]
     excess = winner.net_return - winner.cash_return
     worth = measure_skill(excess, winner.periods_per_year, trials)
-    return {"best": names[best], "sharpe": float(ratios[best]), "trials": trials, "skill": worth}
+    return {
+        "best": names[best],
+        "sharpe": float(ratios[best]),
+        "trials": trials,
+        "skill": worth,
+        "periods_per_year": winner.periods_per_year,
+    }

@@ -8,6 +8,7 @@ from experiments.comparing.comparison import Comparison
 from experiments.comparing.rows import REFERENCE
 from experiments.comparing.tables import p_text, percent
 from experiments.evaluation.metrics import BY_NAME
+from experiments.reports.luck import search_in_words
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -73,9 +74,8 @@ def _deflated(sweep: dict[str, Any]) -> str:
         return f"No deflated Sharpe ratio: {skill.reason}."
     return (
         f"The best job, {sweep['best']}, has a Sharpe ratio of {sweep['sharpe']:.2f}. "
-        f"Counting {trials.count} trials ({trials.source}), the probability that its true Sharpe "
-        f"ratio is above what the best of so many without skill would show (deflated Sharpe "
-        f"ratio) is {percent(skill.dsr)}; without counting them it would be {percent(skill.psr)}."
+        f"There are {trials.count} trials ({trials.source}). "
+        + search_in_words(skill, trials, sweep["periods_per_year"])
     )
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from experiments.evaluation.evidence import Evidence, StrategyEvidence
 from experiments.evaluation.metrics import BY_NAME
+from experiments.evaluation.skill import Skill, Trials
 from experiments.evaluation.table import label
 from experiments.reports.figures import Run
 from experiments.reports.html import bullets, paragraph, section, swatch, table, text
 
 SHARPE, GROWTH = BY_NAME["sharpe"], BY_NAME["cagr"]
 SURE = 0.95
+# Where PSR and DSR are as near as this, the search is not what matters.
+HARDLY = 0.03
 
 
 def luck_section(run: Run) -> str:
@@ -33,9 +36,9 @@ def luck_section(run: Run) -> str:
             paragraph(
                 "PSR: probability that the true Sharpe ratio is above 0, given skewness, fat tails "
                 "and the number of steps. DSR: that it is above what the best of all trials would "
-                "show without any skill. Track record: how long it would have to be for a PSR of "
-                "95 %. Alpha: growth a year beyond the exposure to the benchmark (or to the "
-                "factors), with a t-statistic that allows for autocorrelation.",
+                "show if their spread were all luck. Track record: how long it would have to be "
+                "for a PSR of 95 %. Alpha: growth a year beyond the exposure to the benchmark (or "
+                "to the factors), with a t-statistic that allows for autocorrelation.",
                 "note",
             ),
         ]
@@ -61,19 +64,38 @@ def skill_in_words(evidence: Evidence, name: str) -> str:
         words += ": there is no sign of skill. "
     else:
         words += ". " if skill.psr >= SURE else ", which is not enough to rule out luck. "
-    trials = evidence.trials
-    count = trials.get("count", 1)
-    if count > 1 and skill.dsr is not None and skill.expected_max is not None:
-        yearly = skill.expected_max * evidence.window["periods_per_year"] ** 0.5
-        words += (
-            f"The best of {count:,} trials without any skill would show a Sharpe ratio of "
-            f"{SHARPE.text(yearly)}; that its own is above this has a probability of "
-            f"{chance(skill.dsr)} (DSR)"
+    if evidence.trials.get("count", 1) > 1:
+        words += search_in_words(
+            skill, Trials(**evidence.trials), evidence.window["periods_per_year"]
         )
-        words += ". " if skill.dsr >= SURE else ", so the search itself may explain it. "
-    elif count > 1:
-        words += f"{skill.reason[:1].upper()}{skill.reason[1:]}."
     return words.strip()
+
+
+def search_in_words(skill: Skill, trials: Trials, periods_per_year: float) -> str:
+    """What the deflated Sharpe ratio assumes and says, and whether the search matters at all.
+
+    Args:
+        skill: with a PSR.
+        trials: more than one.
+    """
+    psr, dsr, highest = skill.psr, skill.dsr, skill.expected_max
+    if psr is None or dsr is None or highest is None or trials.sharpe_variance is None:
+        return f"{skill.reason[:1].upper()}{skill.reason[1:]}."
+    words = (
+        f"If the spread between the {trials.count:,} trials (Sharpe ratios with a standard "
+        f"deviation of {SHARPE.text(trials.sharpe_variance**0.5)}) were all luck, the best of them "
+        f"would show {SHARPE.text(highest * periods_per_year**0.5)}; that its own is truly above "
+        f"this has a probability of {chance(dsr)} (DSR)"
+    )
+    if dsr >= SURE:
+        return words + "."
+    if psr - dsr <= HARDLY:
+        words += f", hardly less than the {chance(psr)} without counting them"
+        short = 0.5 <= psr < SURE
+        return words + (": the record is too short, whatever was searched." if short else ".")
+    if psr >= SURE:
+        return words + ", so the search itself may explain it."
+    return words + ": both the short record and the search leave room for luck."
 
 
 def trials_in_words(evidence: Evidence) -> str:
