@@ -103,6 +103,9 @@ def _check_key(override: Override, base: DictConfig, loader: ConfigLoader) -> No
             raise InputError(f"no key {key}: first choose {group}={f' or {group}='.join(chosen)}")
         recipes = [f"+{g}" if g == RECIPES else g for g in groups]
         known = [*_paths(OmegaConf.to_container(base)), *recipes]
+        if group == "agents":
+            name = (key.split(".") + ["NAME"])[1]
+            raise InputError(f"no key {key}: first add that agent: +agent@agents.{name}=OPTION")
         free = _is_free(base, key.rpartition(".")[0])
         hint = f"; to add it write +{key}=VALUE" if free else ""
         raise InputError(f"no key {key}{_did_you_mean(key, known)}{hint}")

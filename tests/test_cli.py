@@ -127,6 +127,8 @@ NEAR_MISSES = {
     "cost.comission_bps=5": "no key cost.comission_bps; did you mean cost.commission_bps?",
     "commission_bps=5": "no key commission_bps; did you mean cost.commission_bps?",
     "agnt=ppo": "no key agnt; did you mean agent?",
+    "agents.x=ppo": "no key agents.x: first add that agent: +agent@agents.x=OPTION",
+    "+cost@agents.x=proportional": "cost@agents.x: only agents stand beside each other",
     "agent=pp0": "no option agent=pp0; did you mean agent=ppo? (options: none, ppo)",
     "+exp=ppo_portfolo": "no option +exp=ppo_portfolo; did you mean +exp=ppo_portfolio?",
     "exp=ppo_portfolio": "write +exp=ppo_portfolio",
