@@ -93,9 +93,27 @@ def test_switching_between_two_assets_has_a_closed_form():
         f = factor * c
         log = earned - np.log(1 + f) + (n - 1) * np.log((1 - f) / (1 + f))
         assert value == pytest.approx(np.expm1(log * 365 / n), rel=1e-11)
-    late = np.log(growth[np.arange(1, n), np.arange(n - 1) % 2]).sum()
-    late += -np.log(1 + c) + (n - 2) * np.log((1 - c) / (1 + c))
-    assert found["delays"][1][0] == pytest.approx(np.expm1(late * 365 / n), rel=1e-11)
+    for d in range(4):
+        # Each step from the fifth on is one switch, and what was chosen d rows before.
+        rows = np.arange(4, n)
+        late = np.log(growth[rows, (rows - d) % 2]).sum() + (n - 4) * np.log((1 - c) / (1 + c))
+        assert found["delays"][d][0] == pytest.approx(np.expm1(late * 365 / (n - 4)), rel=1e-11)
+    assert out["delays_after"] == 4
+
+
+def test_a_delay_alone_costs_a_holder_nothing():
+    """Prices that double before the late ones have bought: growth from then on is the same."""
+    close = np.cumprod(np.r_[1.0, 2.0, 2.0, np.full(40, 1.001)])[:, None]
+    market = daily(close)
+    t = run(market, make_baseline("buy_and_hold", market), ProportionalCost(10, 0), "next_close")
+    out = study(market, {"hold": [t]}, cost=ProportionalCost(10, 0), execution="next_close")
+    for (value,) in out["strategies"]["hold"]["delays"]:
+        assert value == pytest.approx(1.001**365 - 1, rel=1e-9)
+    short = run(daily(close[:4]), make_baseline("buy_and_hold", daily(close[:4])),
+                ProportionalCost(10, 0), "next_close")  # fmt: skip
+    out = study(daily(close[:4]), {"hold": [short]}, cost=ProportionalCost(10, 0),
+                execution="next_close")  # fmt: skip
+    assert out["strategies"]["hold"]["delays"] == [[None]] * 4
 
 
 def test_break_even_with_cash_is_the_root_of_the_closed_form():

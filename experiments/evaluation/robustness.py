@@ -33,6 +33,9 @@ FACTORS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0)
 # Only where a break-even is looked for.
 FAR_FACTORS = (10.0, 20.0, 50.0)
 DELAYS = (0, 1, 2, 3)
+# Steps that no delay is measured on: the latest of them is still in cash there, and the growth of
+# the market meanwhile is not what a delay costs.
+SETTLED = DELAYS[-1] + 1
 # Wealth in the currency of the prices, where the panel has volume; else wealth over the volume of
 # one row, for every asset alike.
 CAPITALS = (1e6, 1e7, 1e8)
@@ -214,10 +217,12 @@ def study(
             first.
 
     Returns:
-        Plain data for JSON: `factors, delays`; `strategies: name -> {"factors", "delays": [[growth
-        a year of each seed] ...], "sharpe": at each factor, the mean over seeds, "cash": break-even
-        with cash}`, or `{"reason"}`; `pairs: [{"strategy", "against", "break_even": text or number,
-        ...}]`; `impact: {"sizes", "by", "strategies": name -> [growth a year, mean over seeds]}` or
+        Plain data for JSON: `factors, delays`; `delays_after`, the first steps that growth with
+        delays, and without one beside it, leaves out, as late trades begin in cash;
+        `strategies: name -> {"factors", "delays": [[growth a year of each seed] ...], "sharpe": at
+        each factor, the mean over seeds, "cash": break-even with cash}`, or `{"reason"}`; `pairs:
+        [{"strategy", "against", "break_even": text or number, ...}]`; `impact: {"sizes", "by",
+        "strategies": name -> [growth a year, mean over seeds]}` or
         `{"reason"}`. Growth a year is CAGR; None where it is not known.
     """
     usable = {n: list(r) for n, r in trajectories.items() if is_portfolio(r[0], market)}
@@ -226,6 +231,7 @@ def study(
         "factors": list(FACTORS),
         "far_factors": list(FAR_FACTORS),
         "delays": list(DELAYS),
+        "delays_after": SETTLED,
     }
     if not runs:
         return out | {"reason": "no portfolio to replay"}
@@ -244,8 +250,13 @@ def study(
         place[name] = range(k, k + len(each))
         k += len(each)
 
-    def yearly(growth: Float | None, name: str) -> list[float | None]:
-        return [None if growth is None else _cagr(growth[:, j], runs[j]) for j in place[name]]
+    def yearly(growth: Float | None, name: str, skip: int = 0) -> list[float | None]:
+        return [
+            _cagr(growth[:, j], runs[j], skip)
+            if growth is not None and len(runs[j].dates) > skip
+            else None
+            for j in place[name]
+        ]
 
     for name in usable:
         if not all(faithful[j] for j in place[name]):
@@ -257,7 +268,7 @@ def study(
         strategies[name] = {
             "factors": [yearly(grown.get(f), name) for f in FACTORS],
             "far_factors": [yearly(grown.get(f), name) for f in FAR_FACTORS],
-            "delays": [yearly(late[d], name) for d in DELAYS],
+            "delays": [yearly(late[d], name, SETTLED) for d in DELAYS],
             "sharpe": [_mean_sharpe(grown.get(f), runs, place[name]) for f in FACTORS],
             "cash": None,
         }
@@ -316,9 +327,10 @@ def _curve(strategy: Mapping[str, Any]) -> Float:
     return np.array([np.nan if None in v else float(np.mean(v)) for v in values])
 
 
-def _cagr(growth: Float, t: Trajectory) -> float:
-    """Growth a year over the steps of the run, through logarithms: wealth may leave any range."""
-    logs = np.log(np.maximum(growth[: len(t.dates)], kernel.LOWEST_GROWTH))
+def _cagr(growth: Float, t: Trajectory, skip: int = 0) -> float:
+    """Growth a year over the steps of the run but the first `skip`, through logarithms: wealth may
+    leave any range."""
+    logs = np.log(np.maximum(growth[skip : len(t.dates)], kernel.LOWEST_GROWTH))
     with np.errstate(over="ignore"):
         return float(min(np.expm1(logs.mean() * t.periods_per_year), np.finfo(float).max))
 

@@ -46,13 +46,20 @@ def robustness_section(run: Run, found: Mapping[str, Any]) -> str:
         + (" Growth is the mean over seeds." if _seeds(run, known) else ""),
     )
     rows = len(known)
-    delays = figure_html(
-        "delays",
-        partial(draw_delays, run, found),
-        (60 + 34 * rows, 60 + 40 * rows),
-        "Growth a year of every strategy with all trades 0 to 3 rows later.",
-        "The darkest bar is the run; each lighter one makes every trade one row later, in cash "
-        "until the first. What falls apart with a row of delay needs an execution that fast.",
+    late = any(mean(v) is not None for n in known for v in found["strategies"][n]["delays"])
+    delays = (
+        ""
+        if not late
+        else figure_html(
+            "delays",
+            partial(draw_delays, run, found),
+            (60 + 34 * rows, 60 + 40 * rows),
+            "Growth a year of every strategy with all trades 0 to 3 rows later.",
+            "The darkest bar is the run; each lighter one makes every trade one row later. The "
+            f"first {found.get('delays_after', 0)} steps, in which late trades would still be "
+            "waiting in cash, are left out of all bars. What falls apart with a row of delay needs "
+            "an execution that fast.",
+        )
     )
     left_out = [
         f"{label(n)}: {s['reason']}." for n, s in found["strategies"].items() if "reason" in s
@@ -100,7 +107,7 @@ def sentences(run: Run, found: Mapping[str, Any]) -> list[str]:
         if now is not None and late is not None:
             words += (
                 f". With every trade one row later it grows by {CAGR.text(late)} a year, in place "
-                f"of {CAGR.text(now)}"
+                f"of {CAGR.text(now)} (both without the first {found.get('delays_after', 0)} steps)"
             )
         out.append(words + ".")
     return out
@@ -280,6 +287,8 @@ def draw_delays(run: Run, found: Mapping[str, Any], fig: Figure, narrow: bool) -
             # Not transparent: grid lines would shine through.
             ax.barh(y, shown[name][k], height * 0.86, linewidth=0,
                     color=paler(run.lines[name].colour, (0.0, 0.35, 0.6, 0.78)[k]))  # fmt: skip
+        if not np.isfinite(shown[name][0]):
+            continue
         left = shown[name][0] < 0
         ax.annotate(CAGR.text(mean(found["strategies"][name]["delays"][0]), suffix=False),
                     (shown[name][0], row - 1.5 * height), xytext=(-4 if left else 4, 0),
