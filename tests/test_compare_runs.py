@@ -16,6 +16,7 @@ from experiments import compare
 from experiments.comparing import sweep
 from experiments.comparing.comparison import Comparison, compare_runs
 from experiments.comparing.configs import independent
+from experiments.comparing.origins import origin_cells
 from experiments.comparing.rows import read_rows, together
 from experiments.comparing.tables import table_cells
 from experiments.comparing.words import sentences
@@ -150,7 +151,7 @@ def test_a_planted_better_run_is_first_in_every_file(
     # Nine jobs: the three good ones are the best in every half of the dates.
     assert "Probability of backtest overfitting: 0 %" in printed
     assert "There are 9 trials (the 9 jobs compared here)" in printed
-    assert "(StepM): PPO 1, PPO 4, PPO 7." in printed
+    assert "(StepM): 2 PPO (run 1), 2 PPO (run 4), 2 PPO (run 7)." in printed
     page = (out / "compare.html").read_text()
     assert "<script" not in page and "http" not in page.replace("http-equiv", "").replace(
         "http://www.w3.org", ""
@@ -169,12 +170,12 @@ def test_the_tests_of_a_sweep_are_those_of_all_jobs(tmp_path: Path) -> None:
     assert found["pbo"]["pbo"] == expected["pbo"]
     assert list(found["pbo"]["chosen"].values()) == expected["chosen"]
     ratios = [x.mean() / x.std(ddof=1) for x in excess]
-    assert found["best"] == f"PPO {np.argmax(ratios)}"
+    assert found["best"] == f"{np.argmax(ratios) + 1} PPO"
     assert found["trials"].count == 4
     assert found["trials"].sharpe_variance == pytest.approx(252 * np.var(ratios, ddof=1))
     threshold = expected_max_sharpe(4, float(np.var(ratios, ddof=1)))
     assert found["skill"].expected_max == pytest.approx(threshold)
-    assert set(found["mcs"]["p_values"]) == {"equal_weight", "PPO 0", "PPO 1", "PPO 2", "PPO 3"}
+    assert set(found["mcs"]["p_values"]) == {"equal_weight", "1 PPO", "2 PPO", "3 PPO", "4 PPO"}
 
 
 def test_jobs_that_pay_other_costs_are_measured_against_their_own_equal_weight() -> None:
@@ -193,6 +194,53 @@ def test_a_sweep_without_the_reference_says_so(tmp_path: Path) -> None:
     assert comparison.sweep["spa"]["reason"].startswith("not every run has equal_weight")
     assert any("No test against equal weight" in s for s in sentences(comparison))
     assert all(row.less_reference is None for row in comparison.rows)
+
+
+def test_of_two_jobs_nothing_is_said_that_needs_more(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / str(k), seeds=(k,)) for k in range(2)]
+    said = " ".join(sentences(compare_runs(runs, aggregate=False)))
+    assert "It cannot be told apart from the other one at 5 %." in said
+    assert "No probability of backtest overfitting: it says something of 3 jobs or more" in said
+
+
+def test_jobs_that_hardly_differ_are_said_to(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / str(k), drift=1e-6 * k, job=k) for k in range(3)]
+    said = " ".join(sentences(compare_runs(runs)))
+    assert "The jobs hardly differ (any two have returns with a correlation of 1.000" in said
+    runs = [make_run(tmp_path / f"other_{k}", seeds=(k,)) for k in range(3)]
+    said = " ".join(sentences(compare_runs(runs, aggregate=False)))
+    assert "With only 3 jobs it is a rough figure." in said
+
+
+def test_equal_weight_is_not_tested_against_itself(tmp_path: Path) -> None:
+    jobs = read_rows([make_run(tmp_path / str(k), seeds=(k,)) for k in range(2)])
+    equal = replace(
+        jobs[0], strategy="equal_weight", trajectories=[jobs[0].reference], less_reference=None
+    )
+    found = sweep.sweep_tests([equal, jobs[1]])
+    assert found["reason"].endswith("which jobs are tested against, there is only one")
+    found = sweep.sweep_tests([equal, *jobs])
+    assert found["jobs"] == 2 and set(found["mcs"]["p_values"]) == {
+        "equal_weight",
+        "2 PPO",
+        "3 PPO",
+    }
+
+
+def test_the_page_says_where_its_rows_come_from(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / str(k), seeds=(k,), bps=bps) for k, bps in enumerate((5, 5, 9))]
+    facts = json.loads((runs[0] / "provenance.json").read_text())
+    facts |= {"command": "python -m x <1>", "git": {"commit": "abc" * 9, "dirty": True}}
+    facts["data"]["name"] = "sp500"
+    (runs[0] / "provenance.json").write_text(json.dumps(facts))
+    comparison = compare_runs(runs)
+    known, other = origin_cells(comparison.rows)
+    assert known[0] == "1" and known[1].startswith(f"sp500, {'f' * 12}; ")
+    assert known[3] == "costs: commission_bps 5" and other[3] == "costs: commission_bps 9"
+    assert known[4] == "python -m x <1>; not recorded"
+    assert known[5] == "abcabcabcabc with local changes; not recorded"
+    page = comparison_page(comparison, table_cells(comparison))
+    assert "Where the rows come from" in page and "python -m x &lt;1&gt;; not recorded" in page
 
 
 def test_the_trials_of_a_ledger_count_where_they_are_more(tmp_path: Path) -> None:

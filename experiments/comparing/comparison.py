@@ -86,7 +86,7 @@ def compare_runs(
             f"no ranks and no pairs: fewer than two rows have the measure on {FEWEST_STEPS} "
             "common dates"
         )
-    return Comparison(rows, statistics, sweep_tests(jobs), notes)
+    return Comparison(rows, statistics, sweep_tests(jobs, rows), notes)
 
 
 def holm_across(rows: Sequence[Row]) -> list[float | None]:

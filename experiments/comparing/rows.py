@@ -19,6 +19,7 @@ from experiments.comparing.configs import (
     without_luck,
 )  # fmt: skip
 from experiments.comparing.folders import short_names
+from experiments.comparing.origins import Origin, read_origin
 from experiments.evaluation.alignment import check_finite
 from experiments.evaluation.evidence import Difference, Evidence, evaluate
 from experiments.evaluation.table import label
@@ -43,6 +44,7 @@ class Row:
         trajectories: of this strategy, one a seed.
         less_reference: its growth less that of equal weight; None for equal weight itself.
         whole_config: every setting; fingerprint: of the data, None where it is not recorded.
+        origins: where each run comes from.
         reference: trajectory of the run's own equal weight, after the run's own costs.
         known: scores against the known answer, one a seed; empty where there is none.
     """
@@ -55,6 +57,7 @@ class Row:
     less_reference: Difference | None
     whole_config: Mapping[str, Any]
     fingerprint: str | None = None
+    origins: tuple[Origin, ...] = ()
     reference: Trajectory | None = None
     known: tuple[float, ...] = ()
 
@@ -108,7 +111,7 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
         strategies = evidence.of_role("agent") or [REFERENCE]
         if strategies == [REFERENCE] and REFERENCE not in evidence.strategies:
             strategies = evidence.of_role("baseline")
-        known, fingerprint = _known(run), _fingerprint(run)
+        known, origin = _known(run), read_origin(run / "provenance.json")
         for strategy in strategies:
             if strategy not in evidence.strategies or strategy not in trajectories:
                 raise InputError(
@@ -126,7 +129,8 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
                     trajectories=trajectories[strategy],
                     less_reference=evidence.difference(strategy, REFERENCE, "cagr"),
                     whole_config=config,
-                    fingerprint=fingerprint,
+                    fingerprint=origin.fingerprint,
+                    origins=(origin,),
                     reference=next(iter(trajectories.get(REFERENCE, [])), None),
                     known=known.get(strategy, ()),
                 )
@@ -198,6 +202,7 @@ def _merged(group: Sequence[Row]) -> Row:
         trajectories=runs,
         less_reference=evidence.difference(first.strategy, REFERENCE, "cagr"),
         whole_config=config,
+        origins=tuple(origin for row in group for origin in row.origins),
         known=tuple(score for row in group for score in row.known),
     )
 
@@ -217,14 +222,6 @@ def _known(run: Path) -> dict[str, tuple[float, ...]]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not readable ({error}); run it again") from None
-
-
-def _fingerprint(run: Path) -> str | None:
-    try:
-        facts = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-        return str(facts["data"]["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def warnings(rows: Sequence[Row]) -> list[str]:

@@ -13,20 +13,24 @@ import numpy as np
 
 from experiments.comparing.rows import REFERENCE, Row
 from experiments.comparing.statistics import FEWEST_STEPS, common_steps
-from experiments.evaluation.metrics import BY_NAME, Float, Steps
+from experiments.evaluation.metrics import BY_NAME, RESOLUTION, Float, Steps
 from experiments.evaluation.multiple import superior
 from experiments.evaluation.overfitting import pbo
 from experiments.evaluation.skill import Trials, measure_skill
 from experiments.evaluation.table import label
 
+FEWEST_JOBS = 3
 
-def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
+
+def sweep_tests(jobs: Sequence[Row], rows: Sequence[Row] = ()) -> dict[str, Any]:
     """Tests of all jobs together on the dates that they share; empty with fewer than two jobs.
 
-    What was chosen with the test window in view is a bound, and no job.
+    What was chosen with the test window in view is a bound, and no job. Nor is equal weight, which
+    the others are tested against.
 
     Args:
         jobs: one row a run and agent, not aggregated.
+        rows: in which they are shown, and by whose numbers they are named; default: `jobs`.
 
     Returns:
         `jobs` (how many), `left_out` (name -> why), `steps`, `best` (name of the job with the
@@ -37,9 +41,15 @@ def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
     jobs = [job for job in jobs if not job.bound]
     if len(jobs) < 2:
         return {}
-    left_out = {job_name(job): "ruined" for job in jobs if job.ruined}
+    named = job_names(rows or jobs)
+    found: dict[str, Any] = {"jobs": len(jobs)}
+    jobs = [job for job in jobs if job.strategy != REFERENCE]
+    if len(jobs) < 2:
+        many = "only one" if jobs else "none"
+        why = f"beside {label(REFERENCE).lower()}, which jobs are tested against, there is {many}"
+        return found | {"left_out": {}, "reason": why}
+    found |= {"jobs": len(jobs), "left_out": {named[_key(j)]: "ruined" for j in jobs if j.ruined}}
     whole = [job for job in jobs if not job.ruined]
-    found: dict[str, Any] = {"jobs": len(jobs), "left_out": left_out}
     if len(whole) < 2:
         return found | {"reason": "fewer than two jobs that were not ruined"}
     references = [[job.reference] for job in whole if job.reference is not None]
@@ -47,14 +57,11 @@ def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
     if len(common) < FEWEST_STEPS:
         return found | {"reason": f"the jobs share only {len(common)} dates"}
     found["steps"] = len(common)
-    names = [job_name(job) for job in whole]
+    names = [named[_key(job)] for job in whole]
     jobs_steps = steps[: len(whole)]
     pooled = np.stack([s.net_return.mean(axis=0) for s in jobs_steps])
     cash = np.stack([s.cash_return.mean(axis=0) for s in jobs_steps])
-    overfit = pbo(pooled - cash)
-    if "chosen" in overfit:
-        overfit["chosen"] = dict(zip(names, overfit["chosen"], strict=True))
-    found["pbo"] = overfit
+    found["pbo"] = _overfitting(names, pooled - cash)
     own = [s.net_return[0] for s in steps[len(whole) :]]
     settings = whole[0].evidence.bootstrap
     if len(own) < len(whole):
@@ -71,9 +78,32 @@ def sweep_tests(jobs: Sequence[Row]) -> dict[str, Any]:
     return found | _best(names, whole, jobs_steps)
 
 
-def job_name(job: Row) -> str:
-    """Strategy and folder, by which a job is named in the results."""
-    return f"{label(job.strategy)} {job.run}"
+def _key(job: Row) -> tuple[str, str]:
+    return job.strategy, job.runs[0]
+
+
+def job_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """`(strategy, folder)` -> name of the job: its row's number, and which of the row's runs."""
+    return {
+        (row.strategy, run): f"{number} {label(row.strategy)}"
+        + (f" (run {run})" if len(row.runs) > 1 else "")
+        for number, row in enumerate(rows, 1)
+        for run in row.runs
+    }
+
+
+def _overfitting(names: Sequence[str], excess: Float) -> dict[str, Any]:
+    """`pbo` with jobs by name and `alike`: the smallest correlation of the returns of two jobs."""
+    if len(excess) < FEWEST_JOBS:
+        return {
+            "reason": f"it says something of {FEWEST_JOBS} jobs or more, these are {len(names)}"
+        }
+    overfit = pbo(excess)
+    if "chosen" in overfit:
+        overfit["chosen"] = dict(zip(names, overfit["chosen"], strict=True))
+        if (excess.std(axis=1) > RESOLUTION).all():
+            overfit["alike"] = float(np.corrcoef(excess).min())
+    return overfit
 
 
 def relative(returns: dict[str, Float], own: Sequence[Float]) -> dict[str, Float]:

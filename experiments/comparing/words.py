@@ -10,6 +10,10 @@ from experiments.comparing.tables import p_text, percent
 from experiments.evaluation.metrics import BY_NAME
 from experiments.reports.luck import search_in_words
 
+# Jobs whose returns correlate by this are one strategy with small deviations.
+ALIKE = 0.99
+FEW = 10
+
 
 def sentences(comparison: Comparison) -> list[str]:
     """Plain sentences, the most important ones first; none for a single row."""
@@ -34,6 +38,9 @@ def who_leads(comparison: Comparison) -> list[str]:
     level = statistics.settings["level"]
     with_best = [p for pair, p in statistics.pairs.items() if best in pair]
     sure = sum(p.p_holm < 1 - level for p in with_best)
+    if len(with_best) == 1:
+        can = "can" if sure else "cannot"
+        return [*found, f"It {can} be told apart from the other one at {percent(1 - level)}."]
     found.append(
         f"After correction for {len(statistics.pairs)} pairs (Holm) it can be told apart from "
         f"{sure or 'none'} of the {len(with_best)} others at {percent(1 - level)}."
@@ -58,12 +65,20 @@ def _pbo(sweep: dict[str, Any]) -> str:
     found = sweep["pbo"]
     if "pbo" not in found:
         return f"No probability of backtest overfitting: {found['reason']}."
-    return (
+    words = (
         f"Probability of backtest overfitting: {percent(found['pbo'])}. In so many of "
         f"{found['n_combinations']:,} splits of the dates, the job that was best on one half was "
         f"below the median of the {found['n_strategies']} jobs on the other; 50 % is what drawing "
         "lots gives."
     )
+    if found.get("alike", 0.0) >= ALIKE:
+        words += (
+            f" The jobs hardly differ (any two have returns with a correlation of "
+            f"{found['alike']:.3f} or more), so their ranks, and with them this figure, say little."
+        )
+    elif found["n_strategies"] < FEW:
+        words += f" With only {found['n_strategies']} jobs it is a rough figure."
+    return words
 
 
 def _deflated(sweep: dict[str, Any]) -> str:

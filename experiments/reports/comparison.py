@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from experiments.comparing.comparison import Comparison
+from experiments.comparing.origins import HEADS, origin_cells
 from experiments.comparing.tables import p_text
 from experiments.comparing.words import sweep_sentences, who_leads
 from experiments.evaluation.metrics import BY_NAME
@@ -57,6 +58,7 @@ def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[st
         _parallel(comparison),
         _wealth(comparison),
         _configs(comparison),
+        _origins(comparison),
     ]
     css = files("experiments.reports").joinpath("report.css").read_text(encoding="utf-8")
     return page_html("Comparison", css + CSS, "\n".join(part for part in parts if part))
@@ -65,10 +67,11 @@ def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[st
 def _small_print(comparison: Comparison) -> str:
     b = comparison.rows[0].evidence.bootstrap
     text = (
-        f"[low, high]: {b['level'] * 100:g} % intervals over resampled dates; those of the "
-        "interquartile mean (IQM) over dates and seeds. p: of no difference in growth from equal "
-        "weight, corrected for the number of rows (Holm). Growth is unclear where the interval of "
-        "that difference contains zero."
+        f"[low, high]: {b['level'] * 100:g} % intervals. Those of the mean are studentised, over "
+        "resampled dates alone; those of the interquartile mean (IQM) are percentiles over dates "
+        "and seeds. The two are made differently, so either can be the narrower one. p: of no "
+        "difference in growth from equal weight, corrected for the number of rows (Holm). Growth "
+        "is unclear where the interval of that difference contains zero."
     )
     s = comparison.statistics
     if s is not None:
@@ -219,6 +222,19 @@ def _configs(comparison: Comparison) -> str:
     start = '<table><thead><tr><th scope="col">Key</th>'
     grid = f"{start}{head}</tr></thead><tbody>{body}</tbody></table>"
     return f"<h2>What differs in the configs</h2>{scroll_box(grid, 'Configs')}"
+
+
+def _origins(comparison: Comparison) -> str:
+    """Data, window, costs, command and commit of every row; rows that share all in one line."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
+    body = "".join(
+        f'<tr><th scope="row">{escape(line[0])}</th>'
+        + "".join(f'<td class="differs">{escape(text)}</td>' for text in line[1:])
+        + "</tr>"
+        for line in origin_cells(comparison.rows)
+    )
+    grid = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<h2>Where the rows come from</h2>{scroll_box(grid, 'Origins')}"
 
 
 def _swatch(index: int) -> str:
