@@ -46,8 +46,9 @@ def sweep_tests(jobs: Sequence[Row], rows: Sequence[Row] = ()) -> dict[str, Any]
     jobs = [job for job in jobs if job.strategy != REFERENCE]
     if len(jobs) < 2:
         many = "only one" if jobs else "none"
-        why = f"beside {label(REFERENCE).lower()}, which jobs are tested against, there is {many}"
-        return found | {"left_out": {}, "reason": why}
+        other = label(REFERENCE).lower()
+        found["reason"] = f"beside {other}, which jobs are tested against, there is {many}"
+        return found | {"left_out": {}}
     found |= {"jobs": len(jobs), "left_out": {named[_key(j)]: "ruined" for j in jobs if j.ruined}}
     whole = [job for job in jobs if not job.ruined]
     if len(whole) < 2:
