@@ -14,6 +14,7 @@ import pytest
 
 from agents.baselines import make_baseline
 from agents.rollout import Trajectory, rollout
+from envs.data.sources import INDEX_NOTE
 from envs.data.synthetic import synthetic
 from envs.market.costs import ProportionalCost
 from envs.portfolio import PortfolioEnv
@@ -74,8 +75,7 @@ def write(path: Path, run: dict[str, list[Trajectory]], **more: Any) -> str:
                 "versions": {"numpy": "2"},
             },
             splits={"train": ("2010-01-01", "2014-12-31", 1250), "test": ("2015-01-05", "2016")},
-            notes=["survivors chosen with hindsight"],
-            **({"config_yaml": "name: <x>\n"} | more),
+            **({"config_yaml": "name: <x>\n", "notes": ["survivors chosen with hindsight"]} | more),
         )
     return path.read_text(encoding="utf-8")
 
@@ -526,3 +526,13 @@ def test_a_verdict_counts_all_comparisons_in_and_bounds_have_none() -> None:
     found = difference_table(evidence)
     assert str(found.title).startswith("Each less equal weight")
     assert list(found.columns[-1].cells) == ["better", "a bound"]
+
+
+def test_alpha_against_a_price_index_says_so_and_no_alpha_says_nothing(tmp_path: Path) -> None:
+    run = example_run(n=100, seeds=(0,))
+    page = write(tmp_path / "r.html", run, notes=[INDEX_NOTE])
+    head = part_of(page, "luck").split("</thead>")[0]
+    assert "Alpha % against benchmark<small>without dividends" in head
+    assert "without dividends" not in part_of(write(tmp_path / "s.html", run), "luck")
+    alone = write(tmp_path / "a.html", {"momentum": [simulate("momentum", n=100, activity=0.5)]})
+    assert "Alpha" not in part_of(alone, "luck")

@@ -37,6 +37,12 @@ MODELS = {
     "simple": kernel.SIMPLE,
     "olps": kernel.OLPS,
 }
+# How the others reckon, in words; that of `notional` is exact.
+FORMULAS = {
+    "mu_eiie": ", by the formula of Jiang, Xu and Liang (2017)",
+    "simple": ", of the trades that would be made without costs",
+    "olps": ", by the formula of the OLPS toolbox",
+}
 
 # Fees beyond 10,000 % a year are a slip of the keyboard, and the largest floats overflow.
 MOST_A_YEAR = 100.0
@@ -345,7 +351,8 @@ class LiteratureCost:
 
     def words(self) -> str:
         """The costs in plain words, for reports."""
-        return f"{self.rate:g} of the traded notional, each side, by the formula {self.model!r}"
+        how = FORMULAS.get(self.model, "")
+        return f"{self.rate * 100:g} % of the traded notional, each side{how}"
 
 
 Cost = ProportionalCost | LiteratureCost

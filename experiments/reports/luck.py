@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from experiments.evaluation.evidence import Evidence, StrategyEvidence
+from envs.data.sources import INDEX_NOTE
+from experiments.evaluation.evidence import BENCHMARK, Evidence, StrategyEvidence
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.skill import Skill, Trials
 from experiments.evaluation.table import label
@@ -20,10 +21,18 @@ SHARPE, GROWTH = BY_NAME["sharpe"], BY_NAME["cagr"]
 SURE = 0.95
 # Where PSR and DSR are as near as this, the search is not what matters.
 HARDLY = 0.03
+ALPHA = (
+    " Alpha: growth a year beyond the exposure to what it is measured against, with a t-statistic "
+    "that allows for autocorrelation."
+)
 
 
-def luck_section(run: Run) -> str:
-    """The section; empty where the evidence holds nothing of it."""
+def luck_section(run: Run, notes: Sequence[str] = ()) -> str:
+    """The section; empty where the evidence holds nothing of it.
+
+    Args:
+        notes: limits of the data, among them that the index has no dividends.
+    """
     evidence = run.evidence
     measured = [n for n, s in evidence.strategies.items() if s.skill is not None]
     parts = []
@@ -32,13 +41,13 @@ def luck_section(run: Run) -> str:
         parts += [
             bullets(words),
             paragraph(trials_in_words(evidence)),
-            skill_html(run, measured),
+            skill_html(run, measured, INDEX_NOTE in notes),
             paragraph(
                 "PSR: probability that the true Sharpe ratio is above 0, given skewness, fat tails "
                 "and the number of steps. DSR: that it is above what the best of all trials would "
                 "show if their spread were all luck. Track record: how long it would have to be "
-                "for a PSR of 95 %. Alpha: growth a year beyond the exposure to the benchmark (or "
-                "to the factors), with a t-statistic that allows for autocorrelation.",
+                "for a PSR of 95 %."
+                + (ALPHA if any(evidence.strategies[n].alpha for n in measured) else ""),
                 "note",
             ),
         ]
@@ -106,13 +115,22 @@ def trials_in_words(evidence: Evidence) -> str:
     return f"Nothing was deflated, as one trial is counted ({source})."
 
 
-def skill_html(run: Run, names: Sequence[str]) -> str:
-    """Strategies by Sharpe ratio, PSR, DSR, track record and alpha."""
+def skill_html(run: Run, names: Sequence[str], price_index: bool = False) -> str:
+    """Strategies by Sharpe ratio, PSR, DSR, track record and alpha.
+
+    Args:
+        price_index: whether the benchmark leaves out dividends, which alpha against it then holds.
+    """
     evidence = run.evidence
     a_year = evidence.window["periods_per_year"]
     alphas = list(dict.fromkeys(a.against for n in names for a in evidence.strategies[n].alpha))
     heads = ["Strategy", "Sharpe", "PSR %", "DSR %", "Track record, years"]
-    heads += [f"Alpha % against {escape(label(a).lower())}" for a in alphas]
+    without = "<small>without dividends: too high by some 2 points</small>"
+    heads += [
+        f"Alpha % against {escape(label(a).lower())}"
+        f"{without if a == BENCHMARK and price_index else ''}"
+        for a in alphas
+    ]
     rows = []
     for name in names:
         s = evidence.strategies[name]
@@ -120,7 +138,7 @@ def skill_html(run: Run, names: Sequence[str]) -> str:
         assert skill is not None
         length = skill.min_track_record
         title = f' title="{escape(skill.reason)}"' if skill.reason else ""
-        have = f"<small>has {skill.n / a_year:.1f}</small>"
+        have = f"<small>there are {skill.n / a_year:.1f}</small>"
         cells = [
             f"<td>{escape(SHARPE.text(s.metrics['sharpe'].value))}</td>",
             f"<td{title}>{chance(skill.psr, suffix=False)}</td>",

@@ -70,7 +70,7 @@ def write_report(
     dated = found.get("regimes", {}).get("real_dates", True)
     parts = [
         _performance(run),
-        luck_section(run),
+        luck_section(run, notes),
         _figures(run, dated),
         robustness_section(run, found.get("robustness", {})),
         attribution_section(run, found.get("attribution", {})),
