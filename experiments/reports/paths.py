@@ -77,7 +77,7 @@ def draw_fan(run: Run, fig: Figure, narrow: bool) -> None:
             ends.append(("equal_weight", float(other[-1]), end_text(float(other[-1]), relative)))
             every.append(other)
         what = "wealth over that of equal weight" if relative else "wealth (log scale)"
-        ax.set_title(f"{label(name)}, {len(runs)} seeds: {what}")
+        ax.set_title(f"{label(name)}, median and range of {len(runs)} seeds: {what}")
         if not relative:
             low, high = (f(float(f(x)) for x in map(np.ravel, every)) for f in (min, max))
             log_axis(ax, low, high)

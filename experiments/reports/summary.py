@@ -72,8 +72,8 @@ def done(
     it = "it" if len(agents) == 1 else "them"
     return (
         f"{count} {'was' if len(agents) == 1 else 'were'} trained{on} and then {judged}, "
-        f"none of which was used to train or to choose {it}{costs}, beside {baselines} "
-        f"baseline{'s' if baselines != 1 else ''}."
+        f"none of which was used to train or to choose {it}{',' if costs else ''}{costs}, beside "
+        f"{baselines} baseline{'s' if baselines != 1 else ''}."
     )
 
 
