@@ -36,7 +36,6 @@ DEFAULT = "outputs/ledger.jsonl"
 VARIABLE = "TRADEWIND_LEDGER"
 KILLED = "killed or running"
 SHORT = 12
-MOST_SHOWN = 60  # characters of a reason
 # First decision and last return, as text that NumPy reads.
 Window = tuple[str, str]
 
@@ -254,6 +253,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{chain.path}: {in_words(chain)}")
     elif arguments.command == "show":
         _print(("begun", "name", "agents", "data", "test", "outcome", "sharpe"), _rows(chain))
+        for run in runs(chain.lines).values():
+            if run.reason:
+                print(f"{_begun(run)} {run.begun['name']}, {run.outcome}: {run.reason}")
     else:
         columns = ("data", "fingerprint", "test", "runs", "configurations", "trials")
         _print(columns, _counts(chain, arguments.data))
@@ -288,17 +290,20 @@ def _shown(run: Run) -> str:
     if run.agents or not sharpes:
         return "\n".join(f"{name} {value:.2f}" for name, value in sharpes.items())
     best = max(sharpes, key=lambda name: sharpes[name])
-    return f"{len(sharpes)} strategies, highest: {best} {sharpes[best]:.2f}"
+    return f"{best} {sharpes[best]:.2f}\nbest of {len(sharpes)}"
+
+
+def _begun(run: Run) -> str:
+    return str(run.begun["time"]).replace("T", " ")[:16]
 
 
 def _rows(chain: Chain) -> list[list[str]]:
     rows = []
     for run in runs(chain.lines).values():
-        test = " .. ".join((run.windows[0][0], run.windows[-1][1])) if run.windows else "not read"
-        begun, data = run.begun["time"].replace("T", " ")[:16], run.data.get("name", "")
+        test = "\n".join((run.windows[0][0], run.windows[-1][1])) if run.windows else "not read"
+        begun, data = _begun(run).replace(" ", "\n"), run.data.get("name", "")
         agents = ", ".join(run.agents) or "none"
-        outcome = run.outcome + (f": {run.reason[:MOST_SHOWN]}" if run.reason else "")
-        rows.append([begun, run.begun["name"], agents, data, test, outcome, _shown(run)])
+        rows.append([begun, run.begun["name"], agents, data, test, run.outcome, _shown(run)])
     return rows
 
 
@@ -321,9 +326,9 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None)
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for k, column in enumerate(columns):
-        table.add_column(column, no_wrap=k == 0)
+        table.add_column(column, no_wrap=k == 0 or "\n" in "".join(row[k] for row in rows))
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from experiments.comparing.comparison import Comparison
@@ -74,7 +75,8 @@ def _pbo(sweep: dict[str, Any]) -> str:
     if found.get("alike", 0.0) >= ALIKE:
         words += (
             f" The jobs hardly differ (any two have returns with a correlation of "
-            f"{found['alike']:.3f} or more), so their ranks, and with them this figure, say little."
+            f"{math.floor(found['alike'] * 1000) / 1000:.3f} or more), so their "
+            "ranks, and with them this figure, say little."
         )
     elif found["n_strategies"] < FEW:
         words += f" With only {found['n_strategies']} jobs it is a rough figure."
