@@ -139,7 +139,8 @@ def superior(
     if mean_block is None:
         every = np.stack(list(growth.values()))
         base = growth.get(benchmark, every.mean(axis=0))
-        mean_block = bootstrap.block_length(every - base)
+        # Growth, as in the differences of a run: volatility clusters for longer than it depends.
+        mean_block = bootstrap.block_length(every - base, squares=False)
     facts = {"replications": int(replications), "mean_block": int(mean_block), "steps": steps}
     spa, stepm = _against(growth, benchmark, left_out, facts, seed, level)
     return {"spa": spa, "stepm": stepm, "mcs": _confidence_set(growth, left_out, facts, seed)}

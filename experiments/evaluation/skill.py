@@ -61,8 +61,8 @@ class Skill:
         n: number of returns.
         psr: probability that the true Sharpe ratio is above 0.
         dsr: probability that it is above `expected_max`; equal to `psr` with one trial.
-        expected_max: the highest Sharpe ratio, per period, that so many trials without skill would
-            show; 0 with one trial.
+        expected_max: the highest Sharpe ratio, per period, that so many trials would show if the
+            spread between them were all luck; 0 with one trial.
         min_track_record: number of returns from which on `psr` would reach 95 %; None where the
             Sharpe ratio is not above 0.
         reason: why something is None, or that one trial deflates nothing; empty otherwise.
