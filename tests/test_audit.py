@@ -231,7 +231,9 @@ def test_a_split_without_purge_is_caught_where_labels_reach_beyond_it(tmp_path):
         cfg = config(*AGENT, f"evaluation.purge={rows}")
         cfg.agent._target_ = "tests.leaks.Labelled"
         recipe, check, choice = Recipe(cfg), Check("purge"), Check("choice")
-        check_training(recipe, Learner(recipe, tmp_path / str(rows)), 0, check, choice)
+        check_training(
+            recipe, [Learner(recipe, "labelled", tmp_path / str(rows))], 0, check, choice
+        )
         # The labels are no part of the choice, whatever the purge.
         assert choice.leak is None and choice.values
         return check

@@ -20,6 +20,7 @@ from experiments import hash_chain, ledger, pipeline
 from experiments.evaluation.evidence import Evidence, StrategyEvidence
 from experiments.evaluation.skill import measure_skill
 from experiments.evaluation.splits import Splits
+from experiments.provenance import command_line
 from experiments.trials import NO_LEDGER, agent_hashes, annual_sharpe, config_hash, trial
 from tests.trajectories import simulate
 
@@ -136,7 +137,7 @@ def test_a_line_is_there_before_anything_is_computed(path, tmp_path):
         assert begun["config"] == config_hash(cfg)
         assert begun["agents"] == agent_hashes(cfg)
         assert (begun["name"], begun["seed"], begun["n_seeds"]) == ("mine", 3, 2)
-        assert begun["time"].endswith("+00:00") and "pytest" in begun["command"]
+        assert begun["time"].endswith("+00:00") and begun["command"] == command_line()
         assert len(begun["commit"]) == 40
         (run,) = ledger.runs([genesis, begun]).values()
         assert run.outcome == ledger.KILLED

@@ -111,12 +111,12 @@ def audit(
     for name in foreseeing(recipe):
         check(f"policy {name}").note = "not tested: it says of itself that it reads the future"
     with tempfile.TemporaryDirectory() as folder:
-        learner = None if cfg.agent is None else Learner(recipe, Path(folder))
+        names = pipeline.agent_keys(cfg) if trains else {}
+        learners = [Learner(recipe, name, Path(folder)) for name in names]
         advance("repeat")
-        check_repeat(recipe, learner, check("repeat"))
+        check_repeat(recipe, learners, check("repeat"))
         players = {f"policy {name}": player for name, player in _baselines(recipe).items()}
-        if learner is not None:
-            players[f"policy {learner.agent.name}"] = _agent(recipe, learner)
+        players |= {f"policy {one.name}": _agent(recipe, one) for one in learners}
         controls = {"policy": Check("policy"), "features": Check("features")}
         for row in rows:
             day = Day(row, market.dates)
@@ -136,8 +136,8 @@ def audit(
         )
         if trains:
             advance("training")
-            chosen = check("choice of the policy") if learner is not None else Check("")
-            check_training(recipe, learner, seed, check("purge"), chosen)
+            chosen = check("choice of the policy") if learners else Check("")
+            check_training(recipe, learners, seed, check("purge"), chosen)
     advance("execution")
     decisions = [min(row, market.n_rows - 3) for row in _spread(rows, MOST_FILLS)]
     check_execution(recipe, decisions, check("execution"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,15 @@ TAIL = 48
 
 
 class Learner:
-    """Tiny trainings of the agent of a recipe on the end of its training window.
+    """Tiny trainings of one agent of a recipe on the end of its training window.
 
     A look ahead shows at the border: who reads k rows beyond a step reads k rows beyond the window
     at its end.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        self.recipe, self.folder = recipe, folder
-        agent = pipeline.build(recipe.cfg, "agent")
+    def __init__(self, recipe: Recipe, name: str, folder: Path) -> None:
+        self.recipe, self.name, self.folder = recipe, name, folder
+        agent = pipeline.build(recipe.cfg, pipeline.agent_keys(recipe.cfg)[name])
         names = {item.name for item in fields(agent)}
         self.agent = replace(agent, **{k: v for k, v in TINY.items() if k in names})
         length = recipe.cfg.env.episode_length
@@ -63,11 +64,22 @@ class Learner:
             pipeline.training_window(recipe.cfg, prepared, (max(start, stop - self.tail), stop)),
             recipe.window(prepared, (max(begin, end - TAIL), end)),
             seed=pipeline.agent_seeds(recipe.cfg)[0],
-            folder=self.folder / name,
+            folder=self.folder / self.name / name,
         )
         parameters = trained.policy.network.state_dict()
         made = {name: value.detach().numpy().copy() for name, value in parameters.items()}
         return trained.policy, {**made, **{k: np.array(v) for k, v in trained.curve.items()}}
+
+
+def trained(
+    learners: Sequence[Learner], prepared: pipeline.Prepared, name: str
+) -> dict[str, NDArray[Any]]:
+    """What the trainings of all agents made; with the agent in the name where there are several."""
+    made: dict[str, NDArray[Any]] = {}
+    for learner in learners:
+        before = f"{learner.name}." if len(learners) > 1 else ""
+        made |= {f"{before}{k}": v for k, v in learner.train(prepared, name)[1].items()}
+    return made
 
 
 def training_data(recipe: Recipe, prepared: pipeline.Prepared) -> dict[str, NDArray[Any]]:
@@ -87,7 +99,7 @@ def scaler_numbers(prepared: pipeline.Prepared) -> dict[str, NDArray[Any]]:
     return {k: v for k, v in found.items() if v.dtype.kind in "iufb"}
 
 
-def check_repeat(recipe: Recipe, learner: Learner | None, check: Check) -> None:
+def check_repeat(recipe: Recipe, learners: Sequence[Learner], check: Check) -> None:
     """The same data twice give the same bits: else a difference would say nothing of the future."""
     again = pipeline.prepare(recipe.cfg, recipe.market, recipe.builder)
     day = Day(recipe.market.n_rows - 1, recipe.market.dates, untouched=True)
@@ -95,38 +107,32 @@ def check_repeat(recipe: Recipe, learner: Learner | None, check: Check) -> None:
     if not recipe.known.plan.trains:
         return
     one, two = (training_data(recipe, prepared) for prepared in (recipe.known, again))
-    if learner is not None:
-        one |= learner.train(recipe.known, "known")[1]
-        two |= learner.train(again, "again")[1]
+    one |= trained(learners, recipe.known, "known")
+    two |= trained(learners, again, "again")
     for name in one:
         day.same(check, name, one[name], two[name])
 
 
 def check_training(
-    recipe: Recipe, learner: Learner | None, seed: int, purge: Check, choice: Check
+    recipe: Recipe, learners: Sequence[Learner], seed: int, purge: Check, choice: Check
 ) -> None:
     """How far a training reads beyond its window, against the purge; and what the choice reads.
 
     Args:
-        learner: trains the agent; None: the data that a learner would get are compared alone.
+        learners: train the agents; none: the data that a learner would get are compared alone.
         purge: its verdict is about rows between the training and the validation window.
         choice: of the policy by its score on validation, against the rows after that window.
     """
     splits, dates = recipe.known.splits, recipe.market.dates
-    before = training_data(recipe, recipe.known)
-    if learner is not None:
-        before |= learner.train(recipe.known, "known")[1]
+    before = training_data(recipe, recipe.known) | trained(learners, recipe.known, "known")
     end = splits.train[1]
 
     def equal(row: int, check: Check, skip: str = "") -> bool:
         prepared = recipe.after(row, seed)
-        after = training_data(recipe, prepared)
-        if learner is not None:
-            after |= learner.train(prepared, f"after_{row}")[1]
+        after = training_data(recipe, prepared) | trained(learners, prepared, f"after_{row}")
         day = Day(row, dates)
-        return all(
-            [day.same(check, name, before[name], after[name]) for name in before if name != skip]
-        )
+        compared = [name for name in before if name.rpartition(".")[2] != skip]
+        return all([day.same(check, name, before[name], after[name]) for name in compared])
 
     # The validation score is not part of the training, which ends before.
     beyond = Check(purge.name)
@@ -151,5 +157,5 @@ def check_training(
     )
     if reach > min(splits.purge, gap):
         purge.leak = beyond.leak
-    if learner is not None:
+    if learners:
         equal(splits.validation[1], choice)
