@@ -886,7 +886,7 @@ def test_reports_tell_every_cost_in_words():
         assert part in told
     assert "'one_way_cost'" in ProportionalCost(0.0, "one_way_cost").words()
     assert "0.01 times the square" in QuadraticCost(quadratic=0.01).words()
-    assert "'mu_eiie'" in LiteratureCost("mu_eiie").words()
+    assert "the formula of Jiang, Xu and Liang (2017)" in LiteratureCost("mu_eiie").words()
 
 
 # ------------------------------------------------------------------ bad input
