@@ -1,7 +1,7 @@
 """A file of JSON lines that shows when a line was changed, inserted or removed.
 
 Every line holds its number, the hash of the line before it and its own hash (SHA-256 of the line's
-canonical JSON without that entry). A head file beside the chain, `NAME.head`, holds the number of
+canonical JSON without that entry). A head file beside the chain, `FILE.head`, holds the number of
 lines and the last hash, so that lines missing at the end are seen, too. Lines are only ever
 appended, each by one write that is flushed to the disk before anything else happens, under a lock
 that the system releases when its holder dies.
@@ -106,6 +106,8 @@ def writing(path: Path) -> Iterator[Chain]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         chain = _checked(path, file)
+        if chain.torn and not chain.lines:
+            raise BrokenChain(path, 1, "is no whole line, and there is no other")
         chain.file = file
         if chain.known < len(chain.lines):
             chain._write_head()
@@ -144,7 +146,7 @@ def head_of(path: Path) -> Path:
     """The head file of a chain."""
     if path.suffix == HEAD:
         raise InputError(f"{path}: {HEAD} is the ending of the head file; choose another name")
-    return path.with_suffix(HEAD)
+    return path.with_name(path.name + HEAD)
 
 
 def canonical(value: Any) -> str:
@@ -178,8 +180,9 @@ def _line(path: Path, number: int, data: bytes) -> Line:
     try:
         line = json.loads(data)
         good = isinstance(line, dict) and canonical(line).encode() == data
-        good = good and isinstance(line.get("line"), int) and line.get("hash") == hash_of(line)
-    except ValueError:
+        good = good and isinstance(line.get("line"), int) and isinstance(line.get("previous"), str)
+        good = good and line.get("hash") == hash_of(line)
+    except (ValueError, RecursionError):
         good = False
     if not good:
         raise BrokenChain(path, number, "was changed or inserted: its hash does not fit its text")
@@ -215,10 +218,12 @@ def _check_end(path: Path, lines: list[Line], torn: bool) -> int:
         count, last = int(told["lines"]), str(told["hash"])
     except FileNotFoundError:
         count, last = 0, NOTHING
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise BrokenChain(path, max(len(lines), 1), f"{head} cannot be read") from None
     hashes = [NOTHING, *(line["hash"] for line in lines)]
     n = len(lines)
+    if count < 0:
+        raise BrokenChain(path, max(n, 1), f"{head} cannot be read")
     if count > n:
         what = "was cut" if torn else f"was removed: {head} knows {count} lines"
         raise BrokenChain(path, n + 1, what)

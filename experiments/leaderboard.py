@@ -11,7 +11,6 @@ Exit status 0, 2 if an argument cannot be used, 1 if a market failed.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -26,12 +25,12 @@ from omegaconf import OmegaConf
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
 from experiments.evaluation.evidence import Evidence
+from experiments.provenance import read_provenance
 from experiments.reports.leaderboard import page
 from experiments.results import EXECUTION
 from experiments.run_folder import open_run_folder, write_text
 
 FAILED = 1
-NEEDED = ("git", "machine", "started", "seconds")
 RECIPE = "+exp=leaderboard"
 # The longest come first, so that no core waits for a last long one.
 MARKETS: dict[str, tuple[str, list[str]]] = {
@@ -177,14 +176,7 @@ def read(folder: Path) -> tuple[Evidence, Mapping[str, Any]]:
     Raises:
         InputError: if they cannot be read.
     """
-    path = folder / "provenance.json"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete {folder}") from None
-    lost = [key for key in NEEDED if not isinstance(facts, dict) or key not in facts]
-    if lost:
-        raise InputError(f"{path} has no entry {lost[0]!r}; delete {folder} to run it again")
+    facts = read_provenance(folder / "provenance.json")
     cfg = saved_config(folder)
     words = {
         "costs": instantiate(cfg.cost, _convert_="all").words(),

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,16 @@ DEFAULT = "outputs/ledger.jsonl"
 VARIABLE = "TRADEWIND_LEDGER"
 KILLED = "killed or running"
 SHORT = 12
+# What the lines of an event hold.
+HOLDS: dict[str, dict[str, type | UnionType]] = {
+    "genesis": {"ledger": str, "machine": str | None},
+    "moved": {"machine": str | None},
+    "begun": {"run": str, "time": str, "name": str, "config": str, "agents": dict},
+    "resumed": {"run": str},
+    "read": {"run": str, "data": dict, "windows": list, "strategies": dict},
+    "ended": {"run": str, "outcome": str, "reason": str, "strategies": dict,
+              "periods_per_year": float | int},
+}  # fmt: skip
 # First decision and last return, as text that NumPy reads.
 Window = tuple[str, str]
 
@@ -82,12 +93,12 @@ def opened(path: Path) -> Iterator[Chain]:
     """
     try:
         with hash_chain.writing(path) as chain:
+            _check(chain)
             if not chain.lines:
                 identity = secrets.token_hex(16)
                 add(chain, "genesis", ledger=identity, machine=machine_mark(identity))
-            genesis = _genesis(chain)
             if moved(chain.lines):
-                add(chain, "moved", machine=machine_mark(genesis["ledger"]))
+                add(chain, "moved", machine=machine_mark(chain.lines[0]["ledger"]))
             yield chain
     except BrokenChain as error:
         raise InputError(
@@ -119,14 +130,39 @@ def machine_mark(ledger: str) -> str | None:
 def moved(lines: Sequence[Line]) -> bool:
     """Whether the last lines were written on another machine than this."""
     marks = [line["machine"] for line in lines if line["event"] in ("genesis", "moved")]
-    here = machine_mark(lines[0].get("ledger", ""))
+    here = machine_mark(lines[0]["ledger"])
     return bool(marks) and None not in (here, marks[-1]) and marks[-1] != here
 
 
-def _genesis(chain: Chain) -> Line:
-    if chain.lines[0].get("event") != "genesis":
-        raise BrokenChain(chain.path, 1, "is not how a ledger begins")
-    return chain.lines[0]
+def _check(chain: Chain) -> None:
+    """The lines say what `add` writes: a whole chain may still be one of something else.
+
+    Raises:
+        BrokenChain: naming the first line that does not.
+    """
+    for number, line in enumerate(chain.lines, 1):
+        if (line.get("event") == "genesis") is not (number == 1):
+            what = "is not how a ledger begins" if number == 1 else "begins a second ledger"
+            raise BrokenChain(chain.path, number, what)
+        for key, kind in HOLDS.get(str(line.get("event")), {"event": str}).items():
+            if not isinstance(line.get(key), kind):
+                raise BrokenChain(chain.path, number, f"is not of a trial ledger: its {key!r}")
+        if not _well_formed(line):
+            raise BrokenChain(
+                chain.path, number, "is not of a trial ledger: its windows or figures"
+            )
+
+
+def _well_formed(line: Line) -> bool:
+    """What lies deeper in a line can be read: days of windows, Sharpe ratios."""
+    try:
+        for window in line.get("windows", []):
+            first, last = window["test"]
+            overlap((first, last), (first, last))
+        figures = line["strategies"].values() if line["event"] == "ended" else []
+        return all(isinstance(one["sharpe"], (float, int, NoneType)) for one in figures)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def runs(lines: Sequence[Line]) -> dict[str, Run]:
@@ -241,8 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = command_line().parse_args(argv)
     try:
         chain = hash_chain.read(arguments.path)
-        if chain.lines:
-            _genesis(chain)
+        _check(chain)
     except BrokenChain as error:
         complain(str(error))
         return BROKEN

@@ -13,6 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
+
+from envs.errors import InputError
+
 # Packages whose version can move a digit of the result.
 PACKAGES = (
     "arch", "exchange-calendars", "gymnasium", "h5py", "hydra-core", "numba", "numpy", "pandas",
@@ -20,6 +24,60 @@ PACKAGES = (
 )  # fmt: skip
 SECRET = re.compile(r"(key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
 HIDDEN = "***"
+
+
+class GitState(TypedDict):
+    """Commit of the source tree and whether tracked files differ; None where it is not known."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+class Data(TypedDict):
+    """Which panel it was."""
+
+    name: str
+    fingerprint: str
+
+
+class Machine(TypedDict):
+    """Python, platform and processors; no name of host or user."""
+
+    python: str
+    platform: str
+    processor: str
+    cpu_count: int | None
+
+
+class Provenance(TypedDict):
+    """What readers need of the `provenance.json` of a finished run."""
+
+    command: str
+    started: str
+    seconds: float
+    data: Data
+    git: GitState
+    machine: Machine
+    packages: dict[str, str]
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Reads the `provenance.json` of a finished run.
+
+    Raises:
+        InputError: naming the file, and the entry that is missing or of another kind.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return TypeAdapter(Provenance).validate_json(text, strict=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); name a finished run") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise InputError(f"{path}: {where}: {first['msg']}; name a finished run") from None
 
 
 def provenance(
@@ -50,8 +108,8 @@ def provenance(
     }
 
 
-def machine() -> dict[str, Any]:
-    """Python, platform and processors; no name of host or user."""
+def machine() -> Machine:
+    """This one."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -81,8 +139,8 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def git_state(folder: Path | None = None) -> dict[str, Any]:
-    """`commit` and `dirty` of the source tree; both None where the source is not under git.
+def git_state(folder: Path | None = None) -> GitState:
+    """State of the source tree; both None where the source is not under git.
 
     `dirty` counts changes of tracked files only: results and data beside the source do not change
     what runs.

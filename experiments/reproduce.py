@@ -17,10 +17,16 @@ from typing import Any
 
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
-from experiments.evaluation.skill import Trials
-from experiments.provenance import git_state, machine, package_versions
+from experiments.evaluation.evidence import Evidence
+from experiments.provenance import (
+    Provenance,
+    git_state,
+    machine,
+    package_versions,
+    read_provenance,
+)
 from experiments.run_folder import open_run_folder
-from experiments.run_numbers import compare, count, numbers, read_json
+from experiments.run_numbers import compare, count, numbers
 
 DIFFERENT = 1
 MOST_SHOWN = 40
@@ -64,10 +70,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
             f"{run_dir}: not the folder of a finished run ({', '.join(missing)} missing)"
             + (f"; the runs in it are {', '.join(map(str, several))}" if several else "")
         )
-    saved, before = numbers(run_dir), read_json(run_dir / "provenance.json")
-    lost = [k for k in ("data", "git", "machine", "packages") if k not in before]
-    if lost:
-        raise InputError(f"{run_dir / 'provenance.json'} has no entry {lost[0]!r}")
+    saved, before = numbers(run_dir), read_provenance(run_dir / "provenance.json")
     from omegaconf import OmegaConf
 
     cfg = saved_config(run_dir)
@@ -78,8 +81,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     # number of trials of then: there may be more now.
     cfg.tracking = {"_target_": "experiments.tracking.csv_tracker", "_partial_": True}
     cfg.ledger = None
-    told = saved["metrics.json"].get("trials")
-    trials = Trials(**told) if told else Trials()
+    trials = Evidence.read(run_dir / "metrics.json").trials
     OmegaConf.set_struct(cfg, True)
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
         raise InputError(f"--keep {keep}: exists already; name a new folder")
@@ -112,7 +114,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     return DIFFERENT
 
 
-def reasons(before: dict[str, Any]) -> list[str]:
+def reasons(before: Provenance) -> list[str]:
     """What is not as it was when the run was made."""
     found = []
     commit, now = before["git"]["commit"], git_state()

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, complain
@@ -19,6 +18,7 @@ from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.known_answer import in_words
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label, print_table
+from experiments.provenance import Provenance, read_provenance
 from experiments.reports.luck import skill_in_words
 from experiments.reports.summary import headline, sureness
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         evidence = Evidence.read(arguments.run_dir / "metrics.json")
         first = known_answer(arguments.run_dir / "known_answer.json")
         if arguments.markdown:
-            facts = _provenance(arguments.run_dir / "provenance.json")
+            facts = read_provenance(arguments.run_dir / "provenance.json")
             print(markdown(evidence, facts, first), end="")
         else:
             skill = [skill_in_words(evidence, name) for name in evidence.of_role("agent")]
@@ -64,18 +64,7 @@ def known_answer(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read ({error!r}); run it again") from None
 
 
-def _provenance(path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); name a finished run") from None
-    lost = [key for key in ("command", "git", "machine", "started", "seconds") if key not in facts]
-    if lost:
-        raise InputError(f"{path} has no entry {lost[0]!r}; name a finished run")
-    return facts
-
-
-def markdown(evidence: Evidence, facts: dict[str, Any], first: Sequence[str] = ()) -> str:
+def markdown(evidence: Evidence, facts: Provenance, first: Sequence[str] = ()) -> str:
     """The headline, one table with a row a strategy, and where the numbers come from.
 
     Args:

@@ -22,7 +22,7 @@ from experiments.comparing.tables import table_cells
 from experiments.comparing.words import sentences
 from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.overfitting import pbo
-from experiments.evaluation.skill import expected_max_sharpe
+from experiments.evaluation.skill import Trials, expected_max_sharpe
 from experiments.evaluation.trajectory_store import load_trajectories, save_trajectories
 from experiments.reports.comparison import comparison_page
 from experiments.reports.parallel import axes_of, axis, beside
@@ -246,7 +246,7 @@ def test_the_page_says_where_its_rows_come_from(tmp_path: Path) -> None:
 def test_the_trials_of_a_ledger_count_where_they_are_more(tmp_path: Path) -> None:
     jobs = read_rows([make_run(tmp_path / str(k), seeds=(k,)) for k in range(2)])
     jobs[0] = replace(
-        jobs[0], evidence=replace(jobs[0].evidence, trials={"count": 40, "source": "by the ledger"})
+        jobs[0], evidence=replace(jobs[0].evidence, trials=Trials(40, source="by the ledger"))
     )
     found = sweep.sweep_tests(jobs)
     assert found["trials"].count == 40 and "; by the ledger" in found["trials"].source

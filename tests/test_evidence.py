@@ -116,7 +116,7 @@ def test_skill_and_alpha_of_each_strategy() -> None:
     e = evaluate(
         run, **names, n_bootstrap=20, trials=Trials(9, 0.2, "a ledger"), factors=fama_french()
     )
-    assert e.trials == {"count": 9, "sharpe_variance": 0.2, "source": "a ledger"}
+    assert e.trials == Trials(9, 0.2, "a ledger")
     ppo, index = e.strategies["ppo"], e.strategies["benchmark"]
     excess = np.stack([t.net_return - t.cash_return for t in run["ppo"]])
     assert ppo.skill == measure_skill(excess, 252.0, Trials(9, 0.2))
@@ -233,7 +233,7 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
         ("{", "not readable as JSON"),
         ('{"format": 1}', "format 1, this version reads 2"),
         ("[]", "format None"),
-        ('{"format": 2, "strategies": {"ppo": {}}}', "incomplete"),
+        ('{"format": 2, "strategies": {"ppo": {}}}', "Field required"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, content: str | None, words: str) -> None:

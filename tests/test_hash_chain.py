@@ -45,10 +45,11 @@ def put(path, lines):
     path.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def forged(line, **changes):
+def forged(line, without=(), **changes):
     """The line with other content and a hash that fits it, written from the definition."""
     entry = {**json.loads(line), **changes}
-    del entry["hash"]
+    for key in ("hash", *without):
+        del entry[key]
     text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
     entry["hash"] = hashlib.sha256(text.encode()).hexdigest()
     return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
@@ -81,7 +82,10 @@ def test_the_hashes_are_what_the_definition_says(path):
         assert hashlib.sha256(plain.encode()).hexdigest() == own
         assert (line["line"], line["previous"]) == (number, previous)
         previous = own
-    assert json.loads((path.parent / "chain.head").read_text()) == {"lines": 6, "hash": previous}
+    assert json.loads((path.parent / "chain.jsonl.head").read_text()) == {
+        "lines": 6,
+        "hash": previous,
+    }
     assert [line["k"] for line in read(path).lines] == list(range(6))
 
 
@@ -153,15 +157,21 @@ def test_the_rest_written_anew_is_found_by_the_head(path):
         lines.append(forged(texts(path)[k], k=99, previous=previous))
         previous = json.loads(lines[-1])["hash"]
     put(path, lines)
-    assert "chain.head" in str(broken(path))
+    assert "chain.jsonl.head" in str(broken(path))
 
 
 def test_without_file_or_head(path, tmp_path):
-    head = tmp_path / "chain.head"
+    head = tmp_path / "chain.jsonl.head"
     text = head.read_text()
     head.unlink()
     assert "head is missing" in str(broken(path))
-    for wrong in ("", "{}", "[1]", '{"lines": "many", "hash": ""}'):
+    deep = "[" * 100_000
+    numbers = (
+        '{"lines": "many", "hash": ""}',
+        '{"lines": Infinity, "hash": ""}',
+        '{"lines": -1, "hash": ""}',
+    )
+    for wrong in ("", "{}", "[1]", deep, *numbers):
         head.write_text(wrong)
         assert "cannot be read" in str(broken(path))
     head.write_text(text)
@@ -172,8 +182,32 @@ def test_without_file_or_head(path, tmp_path):
         read(tmp_path / "other.jsonl")
 
 
+def test_a_line_that_no_reader_can_take_in_is_named(path):
+    """Too deep for the parser, or without the hash of the line before it, and well hashed."""
+    lines = texts(path)
+    put(path, [*lines[:3], b"[" * 100_000, *lines[4:]])
+    assert broken(path).line == 4
+    put(path, [*lines[:3], forged(lines[3], without=["previous"]), *lines[4:]])
+    assert broken(path).line == 4
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("remember the milk")
+    with pytest.raises(BrokenChain, match="no whole line"), writing(path):
+        pass
+    assert path.read_text() == "remember the milk"
+
+
+def test_two_chains_of_one_stem_have_each_their_head(tmp_path):
+    for name in ("chain.jsonl", "chain.json", "chain"):
+        write(tmp_path / name, 2)
+    for name in ("chain.jsonl", "chain.json", "chain"):
+        assert len(read(tmp_path / name).lines) == 2
+
+
 def test_a_kill_between_line_and_head_is_mended(path, tmp_path):
-    head = tmp_path / "chain.head"
+    head = tmp_path / "chain.jsonl.head"
     before = head.read_text()
     write(path, 1)
     head.write_text(before)

@@ -165,7 +165,7 @@ def test_a_finished_run_says_what_it_found(run, path):
     assert ended["strategies"]["equal_weight"]["role"] == "baseline"
     annual = sharpe * np.sqrt(ended["periods_per_year"])
     assert annual_sharpe(runs) == pytest.approx(annual, rel=1e-12)
-    assert entry.evidence.trials["count"] == 1
+    assert entry.evidence.trials.count == 1
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_without_a_ledger(tmp_path):
 # ------------------------------------------------------------------ how many trials
 def test_trials_are_different_agents_on_returns_that_were_seen_before(run):
     def count(*overrides, **keywords):
-        return run(*overrides, **keywords).evidence.trials["count"]
+        return run(*overrides, **keywords).evidence.trials.count
 
     assert count("agent=ppo", windows=[EARLY]) == 1
     assert count("agent=ppo", windows=[EARLY]) == 1  # the same again
@@ -277,7 +277,7 @@ def test_a_run_that_was_refused_before_it_read_is_no_trial(run, path, tmp_path):
         trial(config("agent=ppo", "seed=9", f"ledger={path}"), tmp_path),
     ):
         raise InputError("early")
-    assert run("agent=ppo").evidence.trials["count"] == 1
+    assert run("agent=ppo").evidence.trials.count == 1
     assert len(ledger.runs(lines(path))) == 2
 
 
@@ -289,11 +289,11 @@ def test_the_variance_is_that_of_the_annual_sharpe_ratios(run, path):
         excess = t.net_return - t.cash_return
         sharpes.append(excess.mean() / excess.std(ddof=1) * np.sqrt(t.periods_per_year))
         told = entries[k].evidence.trials
-        assert told["count"] == k + 1
+        assert told.count == k + 1
         if k:
-            assert told["sharpe_variance"] == pytest.approx(np.var(sharpes, ddof=1), rel=1e-9)
+            assert told.sharpe_variance == pytest.approx(np.var(sharpes, ddof=1), rel=1e-9)
         else:
-            assert told["sharpe_variance"] is None
+            assert told.sharpe_variance is None
     # The same run once more has the same numbers.
     again = run("agent=ppo", "seed=3", seeds=(3,))
     assert again.evidence.as_dict() == entries[3].evidence.as_dict()
@@ -301,9 +301,9 @@ def test_the_variance_is_that_of_the_annual_sharpe_ratios(run, path):
 
 
 def test_without_agents_every_strategy_of_the_run_is_a_trial(run):
-    assert run().evidence.trials["count"] == 1
+    assert run().evidence.trials.count == 1
     run("agent=ppo")
-    assert run().evidence.trials["count"] == 2
+    assert run().evidence.trials.count == 2
 
 
 def test_report_and_command_say_one_number(run, path, capsys, monkeypatch):
@@ -312,14 +312,14 @@ def test_report_and_command_say_one_number(run, path, capsys, monkeypatch):
     run("seed=1", "features=none")  # equal weight needs neither
     run("cost.commission_bps=50")
     for overrides, count in ((["agent=ppo"], 3), (["agent=ppo", "seed=1"], 4)):
-        assert run(*overrides).evidence.trials["count"] == count
+        assert run(*overrides).evidence.trials.count == count
         capsys.readouterr()
         assert ledger.main(["trials", str(path)]) == 0
         assert capsys.readouterr().out.split()[-1] == str(count)
     # One that was killed may have looked.
     with pytest.raises(KeyboardInterrupt):
         run("cost.commission_bps=60", fails=KeyboardInterrupt())
-    assert run().evidence.trials["count"] == 5
+    assert run().evidence.trials.count == 5
 
 
 # ------------------------------------------------------------------ another machine
@@ -330,8 +330,8 @@ def test_a_ledger_from_another_machine_goes_on_and_says_so(run, path, monkeypatc
     assert "were written on another machine" in capsys.readouterr().out
     entry = run("agent=ppo", "seed=1")
     assert events(path)[4:] == ["moved", "begun", "read", "ended"]
-    assert entry.evidence.trials["count"] == 2
-    assert "moved between machines" in entry.evidence.trials["source"]
+    assert entry.evidence.trials.count == 2
+    assert "moved between machines" in entry.evidence.trials.source
     run("agent=ppo", "seed=2")
     assert events(path).count("moved") == 1
     assert ledger.main(["verify", str(path)]) == 0
@@ -375,6 +375,38 @@ def test_a_chain_of_something_else_is_no_ledger(path, tmp_path, capsys):
         pass
 
 
+@pytest.mark.parametrize(
+    ("event", "change"),
+    [
+        ("begun", {"config": None}),
+        ("begun", {"agents": ["ppo"]}),
+        ("read", {"windows": [{"train": ["2020-01-01", "2020-02-01"]}]}),
+        ("read", {"windows": [{"test": ["once", "later"]}]}),
+        ("read", {"data": "sp500"}),
+        ("ended", {"strategies": {"ppo": {"role": "agent"}}}),
+        ("ended", {"periods_per_year": "daily"}),
+        ("genesis", {"ledger": 5}),
+    ],
+)
+def test_a_line_that_says_nothing_of_a_trial_is_named(run, path, capsys, event, change):
+    """Well hashed and linked, as of a program that writes something else."""
+    run("agent=ppo")
+    entries = [
+        {k: v for k, v in line.items() if k not in ("line", "previous", "hash")}
+        for line in lines(path)
+    ]
+    number = events(path).index(event) + 1
+    other = path.with_name("other.jsonl")
+    with hash_chain.writing(other) as chain:
+        for k, entry in enumerate(entries, 1):
+            chain.append({**entry, **(change if k == number else {})})
+    for command in ("verify", "show", "trials"):
+        assert ledger.main([command, str(other)]) == 1
+        assert f"line {number}: is not of a trial ledger" in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"line {number}"), ledger.opened(other):
+        pass
+
+
 def test_show_and_trials(run, path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     run("agent=ppo", "name=one")
@@ -415,7 +447,7 @@ with trial(cfg, Path({str(tmp_path)!r})) as entry:
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    assert run("agent=ppo").evidence.trials["count"] == 2
+    assert run("agent=ppo").evidence.trials.count == 2
     killed, finished = ledger.runs(lines(path)).values()
     assert (killed.outcome, finished.outcome) == (ledger.KILLED, "finished")
     assert ledger.main(["verify", str(path)]) == 0

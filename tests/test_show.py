@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
+import operator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +21,10 @@ from tests.trajectories import simulate
 FACTS = {
     "command": "python -m experiments.run", "started": "2026-11-21T09:10:35+00:00", "seconds": 61.4,
     "git": {"commit": "0123456789abcdef", "dirty": False},
-    "machine": {"processor": "a processor", "cpu_count": 2},
+    "machine": {
+        "python": "3", "platform": "Linux", "processor": "a processor", "cpu_count": 2,
+    },
+    "data": {"name": "panel", "fingerprint": "abc"}, "packages": {"numpy": "2.0"},
 }  # fmt: skip
 KNOWN = {
     "agent": "ppo", "market": "Merton", "n_paths": 2048, "n_steps": 252, "optimum": 0.08,
@@ -87,7 +94,43 @@ def test_markdown_needs_to_know_where_it_comes_from(
 ) -> None:
     (folder / "provenance.json").write_text(json.dumps({"command": "x"}))
     assert show.main([str(folder), "--markdown"]) == 2
-    assert "has no entry 'git'" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "provenance.json: started: Field required" in message
+
+
+def places(tree: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The ways to every value of a JSON tree."""
+    found = [way] if way else []
+    for key in (
+        tree if isinstance(tree, dict) else range(len(tree) if isinstance(tree, list) else 0)
+    ):
+        found += places(tree[key], (*way, key))
+    return found
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json"])
+def test_a_value_of_another_kind_anywhere_is_refused_by_name(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Each value in turn becomes text, number, list, nothing or goes away: an answer or an error
+    that names the file, never a traceback."""
+    raw = json.loads((folder / name).read_text())
+    cases = [(way, k) for way in places(raw) for k in range(5)]
+    refused = 0
+    # A prime step: in a large file every kind of change still meets every kind of entry.
+    for way, k in cases[:: 1 if len(cases) < 150 else 67]:
+        changed = copy.deepcopy(raw)
+        parent = functools.reduce(operator.getitem, way[:-1], changed)
+        if k == 4 and isinstance(parent, dict):
+            del parent[way[-1]]
+        else:
+            parent[way[-1]] = ("many", 1e300, [], None, {})[k]
+        (folder / name).write_text(json.dumps(changed))
+        status = show.main([str(folder), "--markdown"])
+        message = capsys.readouterr().err
+        assert status == 0 or (status == 2 and name in message), way
+        refused += status == 2
+    assert refused > 20
 
 
 @pytest.mark.parametrize(

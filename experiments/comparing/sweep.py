@@ -132,7 +132,7 @@ def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Steps]) -> 
     trials = Trials(
         compared, float(np.var(ratios[defined], ddof=1)), f"the {compared} jobs compared here"
     )
-    recorded = max((Trials(**job.evidence.trials) for job in jobs), key=lambda t: t.count)
+    recorded = max((job.evidence.trials for job in jobs), key=lambda t: t.count)
     if recorded.count > compared:
         # Who looked at these jobs has looked at more before.
         spread = recorded.sharpe_variance

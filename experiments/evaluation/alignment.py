@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
@@ -56,19 +57,29 @@ def check_not_all_ruined(runs: Sequence[Trajectory]) -> None:
         )
 
 
+class Window(TypedDict):
+    """Days of the test window, for bars with the time; the first return is after the decision."""
+
+    first_decision: str
+    first: str
+    last: str
+    steps: int
+    periods_per_year: float
+
+
 @dataclass(frozen=True)
 class Aligned:
     """All strategies on the dates that they share.
 
     Attributes:
         steps: name -> `Steps` with arrays `[S, n]`.
-        window: `first_decision, first, last, steps, periods_per_year`.
+        window: what all are measured on.
         notes: what was left out, in plain words.
         decision_dates, dates: `[n]` when each return begins and ends.
     """
 
     steps: dict[str, Steps]
-    window: dict[str, Any]
+    window: Window
     notes: list[str]
     decision_dates: NDArray[np.datetime64]
     dates: NDArray[np.datetime64]
@@ -112,7 +123,7 @@ def align(trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str) -> A
                     "strategies; only these are measured"
                 )
     rows_of = np.searchsorted(whole[0].dates, common)
-    window = {
+    window: Window = {
         "first_decision": date_text(whole[0].decision_dates, int(rows_of[0])),
         "first": date_text(common, 0),
         "last": date_text(common, -1),

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict  # the one of typing cannot be checked before Python 3.12
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.evaluation import bootstrap, multiple
-from experiments.evaluation.alignment import Aligned, align, check_not_all_ruined
+from experiments.evaluation.alignment import Aligned, Window, align, check_not_all_ruined
 from experiments.evaluation.alpha import Alpha, measure_alpha
 from experiments.evaluation.estimates import (
     COMPARED,
@@ -33,6 +34,18 @@ EQUAL_WEIGHT = "equal_weight"
 # What depends on how volatility clusters is drawn in blocks as long as that takes.
 RISKS = ("volatility", "downside_deviation", "max_drawdown", "calmar", "cvar")
 MOST_DRAWS = 10_000
+
+
+class BootstrapSettings(TypedDict):
+    """How the intervals were drawn; `mean_block_risk` is for `RISKS`."""
+
+    method: str
+    interval: str
+    replications: int
+    mean_block: int
+    mean_block_risk: int
+    level: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -65,10 +78,7 @@ class Evidence:
     """What is known about every strategy of a run; JSON by `write`, and back by `read`.
 
     Attributes:
-        window: `first_decision, first, last` (days, for bars with the time),
-            `steps`, `periods_per_year`.
-        bootstrap: `method, interval, replications, mean_block, mean_block_risk` (for `RISKS`),
-            `level, seed`.
+        window, bootstrap: see `Window`, `BootstrapSettings`.
         strategies: name -> measures; agents, then baselines, then the benchmark.
         differences: every agent against every baseline, without agents every baseline against the
             first; the benchmark pays no costs and is not compared.
@@ -77,13 +87,13 @@ class Evidence:
         tests: of the whole set: `pbo, spa, stepm, mcs`, each with its figures or a `reason`.
     """
 
-    window: dict[str, Any]
-    bootstrap: dict[str, Any]
+    window: Window
+    bootstrap: BootstrapSettings
     strategies: dict[str, StrategyEvidence]
     differences: list[Difference]
     notes: list[str] = field(default_factory=list)
-    trials: dict[str, Any] = field(default_factory=dict)
-    tests: dict[str, Any] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
+    tests: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of_role(self, role: str) -> list[str]:
         """Names of the strategies of a role, in table order."""
@@ -115,11 +125,14 @@ class Evidence:
         Raises:
             InputError: for a missing or broken file, or one of another format.
         """
+        from pydantic import TypeAdapter, ValidationError
+
         try:
-            raw = json.loads(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            raw = json.loads(text)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; is the run complete?") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: not readable as JSON ({error}); run it again") from None
         found = raw.get("format") if isinstance(raw, dict) else None
         if found != FORMAT:
@@ -128,26 +141,24 @@ class Evidence:
                 "version that wrote it"
             )
         try:
-            return Evidence(
-                raw["window"],
-                raw["bootstrap"],
-                {name: _read_strategy(s) for name, s in raw["strategies"].items()},
-                [Difference(**d) for d in raw["differences"]],
-                raw["notes"],
-                raw["trials"],
-                raw["tests"],
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: incomplete ({error}); run it again") from None
+            evidence = TypeAdapter(Evidence).validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InputError(f"{path}: {where}: {first['msg']}; run it again") from None
+        evidence._check_whole(path)
+        return evidence
 
-
-def _read_strategy(raw: dict[str, Any]) -> StrategyEvidence:
-    parts = {
-        "metrics": {k: Estimate(**e) for k, e in raw["metrics"].items()},
-        "skill": None if raw["skill"] is None else Skill(**raw["skill"]),
-        "alpha": [Alpha(**a) for a in raw["alpha"]],
-    }
-    return StrategyEvidence(**{**raw, **parts})
+    def _check_whole(self, path: Path | str) -> None:
+        """Every strategy has every measure, and is there where it is compared."""
+        for name, strategy in self.strategies.items():
+            lost = [metric.name for metric in METRICS if metric.name not in strategy.metrics]
+            if lost:
+                raise InputError(f"{path}: {name} has no measure {lost[0]!r}; run it again")
+        for d in self.differences:
+            unknown = {d.agent, d.baseline} - set(self.strategies)
+            if unknown:
+                raise InputError(f"{path}: compares {min(unknown)!r}, which is not in it")
 
 
 def evaluate(
@@ -263,7 +274,7 @@ def evaluate(
         for pair, (one, other) in enumerate(compared)
         for measure in COMPARED
     ]
-    settings = {
+    settings: BootstrapSettings = {
         "method": "stationary",
         "interval": "studentised",
         "replications": n_bootstrap,
@@ -273,9 +284,7 @@ def evaluate(
         "seed": seed,
     }
     tests = _tests(steps, strategies, seed, n_bootstrap, level)
-    return Evidence(
-        window, settings, strategies, corrected(differences), notes, asdict(counted), tests
-    )
+    return Evidence(window, settings, strategies, corrected(differences), notes, counted, tests)
 
 
 def _skill(steps: Steps, trials: Trials) -> Skill:

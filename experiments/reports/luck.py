@@ -73,10 +73,8 @@ def skill_in_words(evidence: Evidence, name: str) -> str:
         words += ": there is no sign of skill. "
     else:
         words += ". " if skill.psr >= SURE else ", which is not enough to rule out luck. "
-    if evidence.trials.get("count", 1) > 1:
-        words += search_in_words(
-            skill, Trials(**evidence.trials), evidence.window["periods_per_year"]
-        )
+    if evidence.trials.count > 1:
+        words += search_in_words(skill, evidence.trials, evidence.window["periods_per_year"])
     return words.strip()
 
 
@@ -109,7 +107,7 @@ def search_in_words(skill: Skill, trials: Trials, periods_per_year: float) -> st
 
 def trials_in_words(evidence: Evidence) -> str:
     """How many trials there were, and where that is known from."""
-    count, source = evidence.trials.get("count", 1), evidence.trials.get("source", "no ledger")
+    count, source = evidence.trials.count, evidence.trials.source
     if count > 1:
         return f"{count:,} trials are counted by {source}."
     return f"Nothing was deflated, as one trial is counted ({source})."

@@ -172,8 +172,7 @@ def _card(run: Run, name: str) -> str:
 def _performance(run: Run) -> str:
     evidence, b = run.evidence, run.evidence.bootstrap
     level = f"{b['level'] * 100:g} %"
-    usual, risk = (blocks_in_words(b.get(k) or b["mean_block"])
-                   for k in ("mean_block", "mean_block_risk"))  # fmt: skip
+    usual, risk = blocks_in_words(b["mean_block"]), blocks_in_words(b["mean_block_risk"])
     if risk != usual:
         risk = f"; for volatility, drawdown, Calmar and CVaR, which cluster: {risk}"
     else:
@@ -431,7 +430,7 @@ def _limits(
     analysis: Mapping[str, Any],
 ) -> str:
     sizes = analysis.get("robustness", {}).get("impact", {}).get("sizes")
-    trials = evidence.trials.get("count", 1)
+    trials = evidence.trials.count
     hindsight = [label(n) for n, s in evidence.strategies.items() if s.hindsight]
     charged = any("impact" in t.costs for runs in trajectories.values() for t in runs)
     filled = (
@@ -448,7 +447,7 @@ def _limits(
     ]
     if trials <= 1:
         own.append(
-            f"One trial is counted ({evidence.trials.get('source', 'no ledger')}). Whatever else "
+            f"One trial is counted ({evidence.trials.source}). Whatever else "
             "was tried is not in these numbers: the more there was, the less a good result means."
         )
     if hindsight:

@@ -101,7 +101,7 @@ def sureness(evidence: Evidence) -> list[str]:
                 f"Corrected for {len(growth)} comparisons (Holm), none of {who} is beyond chance "
                 f"at 5 %.{_too_few_draws(evidence, len(growth))}"
             )
-    count = evidence.trials.get("count", 1)
+    count = evidence.trials.count
     if count > 1:
         deflated = [
             f"{label(n)} {chance(skill.dsr)} ({chance(skill.psr)} without counting them)"
