@@ -224,12 +224,20 @@ def saved_config(folder: str | Path) -> DictConfig:
     path = Path(folder) / "config.yaml"
     try:
         cfg = OmegaConf.load(path)
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+    except (OSError, YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {first_problem(error)}") from None
     if not isinstance(cfg, Config) or not cfg:
         raise InputError(f"{path} is not the configuration of a run; start a new run")
     OmegaConf.set_struct(cfg, True)
     return cfg
+
+
+def first_problem(error: Exception) -> str:
+    """What is wrong with a file of YAML, in one line, with its number where the parser knows it."""
+    mark = getattr(error, "problem_mark", None)
+    where = "" if mark is None else f" in line {mark.line + 1}"
+    lines = str(getattr(error, "problem", None) or error).splitlines()
+    return f"{lines[0] if lines else type(error).__name__}{where}"
 
 
 def _quoted(path: Path) -> str:

@@ -161,8 +161,15 @@ def _check_type(key: str, node: Any, value: Any) -> None:
         return
     wrong = f"got {value!r}"
     if OmegaConf.is_dict(node):
+        held = ", ".join(map(str, node))
         if not isinstance(value, dict):
-            raise InputError(f"{key} holds {', '.join(map(str, node))}: set one of them, {wrong}")
+            how = f"set one of {held}" if held else f"add to it with {_adding(key)}"
+            raise InputError(f"{key} is no single value, {wrong}; {how}")
+        if held and value:
+            raise InputError(
+                f"{key}={{...}} would not replace what {key} holds ({held}) but be added to it; "
+                f"set each of them, as in {key}.NAME=VALUE, and leave out with ~{key}.NAME"
+            )
     elif OmegaConf.is_list(node):
         if isinstance(value, (int, float)) and not isinstance(value, bool) and _of_floats(node):
             return  # perhaps one number for all: the constructor knows
@@ -183,6 +190,10 @@ def _check_type(key: str, node: Any, value: Any) -> None:
             raise InputError(f"{key} must be a number, {wrong}")
     elif isinstance(default, str) and isinstance(value, dict):
         raise InputError(f"{key} must be text, {wrong}")
+
+
+def _adding(key: str) -> str:
+    return "+agent@agents.NAME=OPTION" if key == "agents" else f"+{key}.NAME=VALUE"
 
 
 def _of_floats(node: Any) -> bool:

@@ -25,6 +25,7 @@ from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.factors import factors_for
 from experiments.evaluation.known_answer import KnownAnswer, in_words
 from experiments.evaluation.plan import Plan
+from experiments.evaluation.regimes import has_real_dates
 from experiments.evaluation.skill import Trials
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
@@ -117,6 +118,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
             factors=factors_for(market),
             trials=entry.trials({n: trajectories[n] for n in agents or chosen_from}),
             hindsight=[n for n in policies if n not in chosen_from],
+            real_dates=has_real_dates(market),
         )
         entry.found(evidence)
         notes = [entry.words]

@@ -17,7 +17,7 @@ from experiments.cli import BAD_INPUT, complain
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.known_answer import in_words
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label, print_table
+from experiments.evaluation.table import label, print_table, span
 from experiments.provenance import Provenance, read_provenance
 from experiments.reports.luck import skill_in_words
 from experiments.reports.summary import headline, sureness
@@ -88,19 +88,18 @@ def markdown(evidence: Evidence, facts: Provenance, first: Sequence[str] = ()) -
             d = evidence.difference(agent, name, "cagr")
             cell = ""
             if d is not None:
-                verdict = "unclear" if d.verdict.startswith("not") else d.verdict
                 interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
                 value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-                cell = f"{value} {interval} {verdict}"
+                cell = f"{value} {interval} {d.standing}"
             cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
-    w, b, git, machine = evidence.window, evidence.bootstrap, facts["git"], facts["machine"]
+    b, git, machine = evidence.bootstrap, facts["git"], facts["machine"]
     commit = (git["commit"] or "unknown")[:10] + (" with local changes" if git["dirty"] else "")
     lines += [
         "",
         f"`{facts['command']}`, {facts['started'][:10]}, commit {commit}, "
         f"{facts['seconds']:.0f} s on {machine['processor']}, {machine['cpu_count']} cores. "
-        f"Returns of {w['first']} to {w['last']}, {w['steps']:,} steps. "
+        f"Measured: {span(evidence.window)}. "
         f"[low, high]: {b['level']:.0%} intervals over resampled days; unclear: "
         "the interval of the difference contains zero.",
     ]

@@ -33,6 +33,7 @@ FILES = {
         name: tiny
         seed: 0
         rate: 0.5
+        agents: {}
         resume: null
         evaluation: {start: "2015-01-01", seeds: [0, 1], reset: true, window: null}
         hydra:
@@ -148,7 +149,9 @@ NEAR_MISSES = {
     "rate=fast": "rate must be a number, got 'fast'",
     "evaluation.reset=1": "evaluation.reset must be true or false, got 1",
     "evaluation.seeds=3": "write evaluation.seeds=[3]",
-    "evaluation=3": "evaluation holds start, seeds, reset, window",
+    "evaluation=3": "evaluation is no single value, got 3; set one of start, seeds, reset, window",
+    "agents=3": "agents is no single value, got 3; add to it with +agent@agents.NAME=OPTION",
+    "cost.terms={turnover: 1}": "would not replace what cost.terms holds",
     "source=file": "source.path is needed: add source.path=VALUE",
     "seed=0,1": "add -m",
     "seed": "'seed' cannot be read",

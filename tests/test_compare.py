@@ -142,8 +142,11 @@ def test_different_windows_are_said(tmp_path: Path) -> None:
         ("empty", "not the folder of a run"),
         ("trajectories.h5", "trajectories.h5 missing"),
         ("metrics.json", "metrics.json missing"),
-        ("format", "format 0, this version reads 2"),
-        ("yaml", "not readable as YAML"),
+        ("format", "format 0, this version reads 3"),
+        (
+            "yaml",
+            "config.yaml cannot be read: expected ',' or ']', but got '<stream end>' in line 1; ",
+        ),
         ("truncated", "truncated"),
     ],
 )

@@ -78,7 +78,7 @@ def test_differences_are_paired_and_signed() -> None:
     same = evidence_of(run | {"ppo": [replace(base, name="ppo", seed=0)]})
     zero = same.difference("ppo", "equal_weight", "cagr")
     assert zero is not None and (zero.value, zero.low, zero.high) == (0.0, 0.0, 0.0)
-    assert zero.verdict == "not distinguishable from zero"
+    assert zero.verdict == "unclear"
     # An index pays no costs: it has a row, and does not compete.
     assert e.difference("ppo", "benchmark", "sharpe") is None and "benchmark" in e.strategies
     assert e.difference("momentum", "equal_weight", "cagr") is None
@@ -221,7 +221,7 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert Evidence.read(tmp_path / "a.json") == e
     raw = json.loads((tmp_path / "a.json").read_text())
-    assert raw["format"] == 2
+    assert raw["format"] == 3
     share = raw["strategies"]["benchmark"]["metrics"]["active_share"]
     assert share["value"] is None and share["reason"] == "not a portfolio of these assets"
 
@@ -231,9 +231,9 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
     [
         (None, "no such file"),
         ("{", "not readable as JSON"),
-        ('{"format": 1}', "format 1, this version reads 2"),
+        ('{"format": 1}', "format 1, this version reads 3"),
         ("[]", "format None"),
-        ('{"format": 2, "strategies": {"ppo": {}}}', "Field required"),
+        ('{"format": 3, "strategies": {"ppo": {}}}', "Field required"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, content: str | None, words: str) -> None:

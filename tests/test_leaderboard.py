@@ -8,7 +8,7 @@ from envs.errors import InputError
 from experiments import leaderboard
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
-from experiments.reports.leaderboard import page, ranked, verdict
+from experiments.reports.leaderboard import page, ranked
 from tests.trajectories import simulate
 
 FACTS = {
@@ -43,7 +43,7 @@ def test_ranks_are_by_sharpe_and_without_hindsight(evidence):
 def test_the_page_says_who_wins_and_that_the_agent_lost(evidence):
     text = page({"made": (evidence, FACTS)}, {"made": "made up"}, small=False)
     d = evidence.difference("ppo", "equal_weight", "cagr")
-    assert d.verdict == "worse" and d.p_holm <= 0.05 and verdict(d).startswith("worse, p ")
+    assert d.verdict == "worse" and d.p_holm <= 0.05 and d.standing == "worse"
     assert "PPO grew faster than equal weight on 0 of 1 markets and slower on 1" in text
     assert "It ranks first on 0." in text
     line = next(line for line in text.splitlines() if line.startswith("| made |"))
@@ -58,9 +58,9 @@ def test_a_difference_that_only_luck_explains_is_said_to_stand_alone(evidence):
     from dataclasses import replace
 
     d = evidence.difference("ppo", "equal_weight", "cagr")
-    assert verdict(replace(d, p_holm=0.3)) == "worse if alone, p 0.3"
-    assert verdict(replace(d, low=-1.0, high=1.0, p_holm=1.0)) == "unclear, p 1"
-    assert verdict(replace(d, low=None, high=None, p_holm=None)) == "no interval"
+    assert replace(d, p_holm=0.3).standing == "worse if alone"
+    assert replace(d, low=-1.0, high=1.0, p_holm=1.0).standing == "unclear"
+    assert replace(d, low=None, high=None, p_holm=None).standing == "no interval"
 
 
 @pytest.mark.parametrize("small", [False, True])

@@ -23,7 +23,7 @@ from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.regimes import breakdown
 from experiments.evaluation.robustness import study
 from experiments.evaluation.skill import Trials
-from experiments.evaluation.table import difference_table, standing
+from experiments.evaluation.table import difference_table
 from experiments.reports import paths, style, tables
 from experiments.reports.figures import Run
 from experiments.reports.report import write_report
@@ -58,10 +58,14 @@ class Checker(HTMLParser):
             assert self.open.pop() == tag
 
 
-def write(path: Path, run: dict[str, list[Trajectory]], **more: Any) -> str:
+def write(
+    path: Path, run: dict[str, list[Trajectory]], real_dates: bool = True, **more: Any
+) -> str:
     agents = [name for name in run if name in ("ppo", "ddpg")]
     baselines = [name for name in run if name not in (*agents, "benchmark")]
-    evidence = evaluate(run, agents=agents, baselines=baselines, n_bootstrap=40)
+    evidence = evaluate(
+        run, agents=agents, baselines=baselines, n_bootstrap=40, real_dates=real_dates
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_report(
@@ -490,7 +494,11 @@ def test_made_up_dates_are_said_and_not_used(tmp_path: Path) -> None:
                        for n in run},
     }  # fmt: skip
     page = write(
-        tmp_path / "r.html", run, analysis={"regimes": regimes}, caveats=["nothing <to> predict"]
+        tmp_path / "r.html",
+        run,
+        real_dates=False,
+        analysis={"regimes": regimes},
+        caveats=["nothing <to> predict"],
     ).replace("&nbsp;", " ")
     header = page[page.index("<header>") : page.index("</header>")]
     assert "2015" not in header and "nothing &lt;to&gt; predict" in header
@@ -515,8 +523,8 @@ def test_a_verdict_counts_all_comparisons_in_and_bounds_have_none() -> None:
         run, agents=[], baselines=list(run), n_bootstrap=200, hindsight=["best_stock"]
     )
     d = evidence.difference("momentum", "equal_weight", "cagr")
-    assert d is not None and standing(d) == "better"
-    assert standing(replace(d, p_holm=0.15)) == "better if alone"
+    assert d is not None and d.standing == "better"
+    assert replace(d, p_holm=0.15).standing == "better if alone"
     assert "not when all comparisons are counted" in difference_text(replace(d, p_holm=0.15))
     html = tables.differences_html(Run(evidence, run))
     assert cells(html, "Momentum")[-1] == "better" and "Seeds ahead" not in html

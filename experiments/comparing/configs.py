@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
+from experiments.cli import first_problem
 
 MOST_SHOWN = 4
 # Where many settings differ, those that tell most, first.
@@ -31,8 +32,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML ({error})") from None
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {first_problem(error)}; run it again") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: holds no configuration")
     return flat(config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.comparing.comparison import Comparison, holm_across
 from experiments.comparing.rows import REFERENCE, Row, known_text
-from experiments.evaluation.estimates import Difference, Estimate
+from experiments.evaluation.estimates import Estimate
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import WIDE, WITH_INTERVAL, label
 
@@ -75,14 +75,10 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         else:
             interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
             value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-            line += [f"{value} {interval}".rstrip(), p_text(p) or "n/a", _verdict(d)]
+            line += [f"{value} {interval}".rstrip(), p_text(p) or "n/a", d.verdict]
         line += [known_text(row) or "—"] if known else []
         cells.append([*line, row.run])
     return heads, cells
-
-
-def _verdict(d: Difference) -> str:
-    return "unclear" if d.verdict.startswith("not") else d.verdict
 
 
 def _sharpe(row: Row) -> Estimate:
@@ -128,7 +124,7 @@ def comparison_table(comparison: Comparison, width: int = WIDE) -> Table:
         else:
             text = growth.interval(d.low, d.high, sign=True)
             cells.append(f"{growth.text(d.value, sign=True, suffix=False)}\n{text}".rstrip())
-            cells.append(_verdict(d))
+            cells.append(d.verdict)
         if statistics is not None:
             s = statistics.standings[i - 1]
             cells.append("n/a" if s is None else f"{s.mean:.1f}\n[{s.low:g}, {s.high:g}]")

@@ -58,13 +58,17 @@ def check_not_all_ruined(runs: Sequence[Trajectory]) -> None:
 
 
 class Window(TypedDict):
-    """Days of the test window, for bars with the time; the first return is after the decision."""
+    """The test window: days, for bars with the time; the first return is after the decision.
+
+    Where the dates are made up, as of simulated prices, they only number the rows.
+    """
 
     first_decision: str
     first: str
     last: str
     steps: int
     periods_per_year: float
+    real_dates: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,9 @@ class Aligned:
     dates: NDArray[np.datetime64]
 
 
-def align(trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str) -> Aligned:
+def align(
+    trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str, real_dates: bool
+) -> Aligned:
     """Stacks the seeds of every strategy on the dates that all share; says what was left out.
 
     A ruined run is shorter than the window: what was left of its wealth stays as it is to the end,
@@ -112,9 +118,9 @@ def align(trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str) -> A
         for t in runs:
             label = name if t.seed is None else f"{name} (seed {t.seed})"
             if t.ruined:
-                end = date_text(t.dates, -1)
+                end = f", on {date_text(t.dates, -1)}" if real_dates else ""
                 notes.append(
-                    f"{label} was ruined after {len(t.dates)} of {len(common)} steps, on {end}; "
+                    f"{label} was ruined after {len(t.dates)} of {len(common)} steps{end}; "
                     "its figures count nothing earned or paid afterwards; no intervals"
                 )
             elif len(t.dates) != len(common):
@@ -129,6 +135,7 @@ def align(trajectories: Mapping[str, Sequence[Trajectory]], benchmark: str) -> A
         "last": date_text(common, -1),
         "steps": len(common),
         "periods_per_year": float(whole[0].periods_per_year),
+        "real_dates": real_dates,
     }
     return Aligned(steps, window, notes, whole[0].decision_dates[rows_of], common)
 

@@ -21,6 +21,8 @@ from experiments.evaluation.metrics import BY_NAME, Float, Metric, Steps
 COMPARED = PAIRED
 NO_INTERVAL_RUIN = "a ruined run has no interval: resampling repeats or forgets the ruin"
 NO_INTERVAL_UNDEFINED = "undefined in some resampled histories"
+# A corrected p-value above it is no finding.
+CHANCE = 0.05
 # What is left of the seeds after a quarter on each side (Agarwal et al. 2021).
 QUARTER = 4
 
@@ -84,12 +86,19 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Plain words: "better", "worse" or "not distinguishable from zero"."""
+        """ "better", "worse", "unclear" (the interval contains zero) or "no interval"."""
         if self.low is None or self.high is None:
             return "no interval"
         if self.low > 0:
             return "better"
-        return "worse" if self.high < 0 else "not distinguishable from zero"
+        return "worse" if self.high < 0 else "unclear"
+
+    @property
+    def standing(self) -> str:
+        """What is left of the verdict when the number of comparisons is counted in: "if alone"
+        stands behind it where the corrected p-value takes it back."""
+        sure = self.p_holm is None or self.p_holm <= CHANCE
+        return self.verdict if sure or self.verdict == "unclear" else f"{self.verdict} if alone"
 
 
 def interquartile_mean(seeds: Float) -> float:

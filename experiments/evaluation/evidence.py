@@ -28,7 +28,7 @@ from experiments.evaluation.factors import Factors
 from experiments.evaluation.metrics import METRICS, Steps
 from experiments.evaluation.skill import Skill, Trials, measure_skill
 
-FORMAT = 2
+FORMAT = 3
 BENCHMARK = "benchmark"
 EQUAL_WEIGHT = "equal_weight"
 # What depends on how volatility clusters is drawn in blocks as long as that takes.
@@ -173,6 +173,7 @@ def evaluate(
     trials: Trials | None = None,
     factors: Factors | None = None,
     hindsight: Collection[str] = (),
+    real_dates: bool = True,
 ) -> Evidence:
     """Measures every strategy on common dates and compares each agent with each baseline.
 
@@ -186,6 +187,7 @@ def evaluate(
         trials: how many strategies were tried, for the deflated Sharpe ratio; default: one.
         factors: to measure alpha against as well, where their dates overlap.
         hindsight: names of strategies that were chosen with the test window in view.
+        real_dates: whether the dates are those on which something happened.
 
     Raises:
         InputError: a name without trajectories, no common dates, strategies that are all ruined at
@@ -204,7 +206,7 @@ def evaluate(
             f"there are: {', '.join(trajectories) or 'none'}"
         )
     check_not_all_ruined([t for name in roles if name not in named for t in trajectories[name]])
-    aligned = align({name: trajectories[name] for name in roles}, BENCHMARK)
+    aligned = align({name: trajectories[name] for name in roles}, BENCHMARK, real_dates)
     steps, window, notes = aligned.steps, aligned.window, aligned.notes
     if window["steps"] < bootstrap.FEW_STEPS:
         notes.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.evaluation.evidence import Difference, Estimate, Evidence
+from experiments.evaluation.evidence import Difference, Estimate, Evidence, Window
 from experiments.evaluation.metrics import BY_NAME, Metric
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ COLUMNS = {
 }  # fmt: skip
 WIDE_ONLY = ("sortino", "turnover", "active_share")
 WIDE = 100
-# A corrected p-value above it is no finding.
-CHANCE = 0.05
 WITH_INTERVAL = ("cagr", "sharpe")
 ACRONYMS = {
     "ppo", "ddpg", "sac", "td3", "a2c", "dqn", "ucrp", "bcrp", "eg", "ons", "pamr", "cwmr", "olmar",
@@ -47,13 +45,6 @@ def blocks_in_words(length: int) -> str:
     )
 
 
-def standing(d: Difference) -> str:
-    """What is left of a difference when the number of comparisons is counted in: its verdict, with
-    "if alone" where the corrected p-value takes it back."""
-    clear = d.verdict in ("better", "worse") and d.p_holm is not None and d.p_holm > CHANCE
-    return f"{d.verdict} if alone" if clear else d.verdict
-
-
 def bounds(evidence: Evidence, d: Difference) -> bool:
     """Whether one of the two was chosen with the test window in view: no competitor."""
     return any(evidence.strategies[name].hindsight for name in (d.agent, d.baseline))
@@ -69,15 +60,22 @@ def spread_text(estimate: Estimate, metric: Metric) -> str:
     return f"{low} to {high}, sd {sd}"
 
 
+def span(window: Window) -> str:
+    """`returns of 2020-01-02 to 2024-05-31, 1,110 steps`; dates that are made up are not told."""
+    steps = f"{window['steps']:,} steps"
+    if not window["real_dates"]:
+        return f"{steps} on made-up dates"
+    return f"returns of {window['first']} to {window['last']}, {steps}"
+
+
 def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
     """Strategies by measures, agents first; the interval under CAGR and Sharpe."""
     from rich import box
     from rich.table import Table
 
-    w, b = evidence.window, evidence.bootstrap
+    b = evidence.bootstrap
     table = Table(
-        title=f"Out of sample, net of costs: returns of {w['first']} to {w['last']}, "
-        f"{w['steps']:,} steps",
+        title=f"Out of sample, net of costs: {span(evidence.window)}",
         caption=rf"\[low, high]: {b['level']:.0%} intervals, stationary bootstrap of dates, "
         f"{b['replications']} times, {blocks_in_words(b['mean_block'])}",
         title_justify="left",
@@ -141,9 +139,7 @@ def difference_table(evidence: Evidence, width: int = WIDE) -> Table:
                     metric = BY_NAME[key]
                     interval = metric.interval(d.low, d.high, sign=True).replace("[", r"\[")
                     cells.append(f"{metric.text(d.value, sign=True, suffix=False)} {interval}")
-            verdict = "unclear" if growth.verdict.startswith("not") else standing(growth)
-            if bounds(evidence, growth):
-                verdict = "a bound"
+            verdict = "a bound" if bounds(evidence, growth) else growth.standing
             share = growth.share_above_zero
             cells.append("n/a" if share is None else f"{share:.0%}")
             if width >= WIDE:

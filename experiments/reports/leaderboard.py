@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.evaluation.estimates import Difference
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label
+from experiments.evaluation.table import label, span
 
 COLUMNS = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 WITH_INTERVAL = ("cagr", "sharpe")
 RANKED_BY = "sharpe"
-CHANCE = 0.05
 REFERENCE = "equal_weight"
 Found = Mapping[str, tuple[Evidence, Mapping[str, Any]]]
 
@@ -76,17 +74,7 @@ def _against(evidence: Evidence, agent: str, other: str) -> str:
     if d is None:
         return ""
     value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-    return f"{value} {verdict(d)}"
-
-
-def verdict(d: Difference) -> str:
-    """What is left of the difference when the number of comparisons is counted in."""
-    if d.p_holm is None:
-        return "no interval"
-    clear = d.verdict if d.verdict in ("better", "worse") else "unclear"
-    if clear != "unclear" and d.p_holm > CHANCE:
-        clear = f"{clear} if alone"
-    return f"{clear}, p {d.p_holm:.2g}"
+    return f"{value} {d.standing}" + ("" if d.p_holm is None else f", p {d.p_holm:.2g}")
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -126,8 +114,8 @@ def _verdict(found: Found) -> list[str]:
     lines = []
     for agent in _agents(found):
         words = [evidence.difference(agent, REFERENCE, "cagr") for evidence, _ in found.values()]
-        better = sum(d is not None and verdict(d).startswith("better,") for d in words)
-        worse = sum(d is not None and verdict(d).startswith("worse,") for d in words)
+        better = sum(d is not None and d.standing == "better" for d in words)
+        worse = sum(d is not None and d.standing == "worse" for d in words)
         first = sum(ranked(evidence)[0] == agent for evidence, _ in found.values())
         lines.append(
             f"{label(agent)} grew faster than equal weight on {better} of {len(words)} markets and "
@@ -166,12 +154,11 @@ def _ranks(found: Found) -> list[str]:
 
 
 def _market(evidence: Evidence, facts: Mapping[str, Any]) -> list[str]:
-    agents, w = evidence.of_role("agent"), evidence.window
+    agents = evidence.of_role("agent")
     heads = ["", "strategy", *(BY_NAME[key].label for key in COLUMNS)]
     heads += [f"{label(agent)} less this" for agent in agents]
     lines = [
-        f"Returns of {w['first']} to {w['last']}, {w['steps']:,} steps; {facts['costs']}; "
-        f"{facts['execution']}.",
+        f"Measured: {span(evidence.window)}; {facts['costs']}; {facts['execution']}.",
         "",
         _row(heads),
         "|---:|---|" + "---:|" * (len(heads) - 2),

@@ -15,7 +15,7 @@ import yaml
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import blocks_in_words, label, undefined_notes
+from experiments.evaluation.table import blocks_in_words, label, span, undefined_notes
 from experiments.reports import figures, paths, tables
 from experiments.reports.attribution import attribution_section
 from experiments.reports.figures import Run
@@ -67,11 +67,10 @@ def write_report(
     """
     run = Run(evidence, trajectories)
     found, windows = analysis or {}, splits or {}
-    dated = found.get("regimes", {}).get("real_dates", True)
     parts = [
         _performance(run),
         luck_section(run, notes),
-        _figures(run, dated),
+        _figures(run),
         robustness_section(run, found.get("robustness", {})),
         attribution_section(run, found.get("attribution", {})),
         regimes_section(run, found.get("regimes", {}), _months(run)),
@@ -82,7 +81,7 @@ def write_report(
     ]
     parts = [part for part in parts if part]
     sections = [
-        _header(run, title, provenance, windows, (first, caveats), dated),
+        _header(run, title, provenance, windows, (first, caveats)),
         _contents(parts),
         *parts,
     ]
@@ -117,22 +116,20 @@ def _header(
     provenance: Mapping[str, Any],
     splits: Mapping[str, Sequence[Any]],
     more: tuple[Sequence[str], Sequence[str]],
-    dated: bool,
 ) -> str:
     first, caveats = more
     w = run.evidence.window
     where = (
-        f"Test window: returns of {w['first']} to {w['last']}, {w['steps']:,} steps, first decided "
-        f"on {w['first_decision']}, after costs"
-        if dated
-        else f"Test window: {w['steps']:,} steps on made-up dates, after costs"
+        f"Test window: {span(w)}"
+        + (f", first decided on {w['first_decision']}" if w["real_dates"] else "")
+        + ", after costs"
     )
     if provenance.get("data"):
         where = f"{escape(str(provenance['data']))} · {where}"
     evidence = run.evidence
     said = [
         *first,
-        done(evidence, splits, provenance, dated),
+        done(evidence, splits, provenance),
         *caveats,
         *(headline(evidence) if evidence.of_role("agent") else [leaders(evidence)]),
         *sureness(evidence),
@@ -226,7 +223,7 @@ def _performance(run: Run) -> str:
     return section("performance", "What it earned, and how sure that is", *parts)
 
 
-def _figures(run: Run, dated: bool) -> str:
+def _figures(run: Run) -> str:
     names = ", ".join(label(n) for n in run.focus())
     fell = " and ".join(label(n) for n in figures.with_drawdown(run))
     rows = figures.rolling_rows(run)
@@ -246,7 +243,9 @@ def _figures(run: Run, dated: bool) -> str:
             f" Wealth below {figures.FLOOR:g} or above {figures.CEILING:.0e} is drawn at the edge: "
             "look for broken prices."
         )
-    rows_only = "" if dated else " The dates of the axis are made up: they number the rows."
+    rows_only = ""
+    if not run.evidence.window["real_dates"]:
+        rows_only = " The dates of the axis are made up: they number the rows."
     parts = [
         figure_html(
             "wealth",
@@ -401,9 +400,9 @@ def _reward_text(config_yaml: str) -> str:
 
 def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[Any]]) -> str:
     facts: dict[str, Any] = {}
-    for window, span in splits.items():
-        steps = f", {span[2]:,} steps" if len(span) > 2 else ""
-        facts[f"{window} window"] = f"first decision {span[0]}, last return {span[1]}{steps}"
+    for window, days in splits.items():
+        steps = f", {days[2]:,} steps" if len(days) > 2 else ""
+        facts[f"{window} window"] = f"first decision {days[0]}, last return {days[1]}{steps}"
     windows = paths.windows_of(splits)
     figure = ""
     if windows:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.evaluation.bootstrap import FEW_STEPS
+from experiments.evaluation.estimates import CHANCE
 from experiments.evaluation.evidence import BENCHMARK, Difference, Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import CHANCE, bounds, label, standing
+from experiments.evaluation.table import bounds, label
 from experiments.reports.luck import chance
 
 REFERENCE = "equal_weight"
@@ -31,19 +32,14 @@ def done(
     evidence: Evidence,
     splits: Mapping[str, Sequence[Any]],
     provenance: Mapping[str, Any],
-    dated: bool = True,
 ) -> str:
-    """What was done: who was trained on what, and on which days everyone was judged.
-
-    Args:
-        dated: whether the dates are real; made-up ones are not printed.
-    """
+    """What was done: who was trained on what, and on which days everyone was judged."""
     agents, w = evidence.of_role("agent"), evidence.window
     baselines = len(evidence.of_role("baseline"))
     tested = [key for key in splits if key.split()[0] == "test"]
     windows = f" in {len(tested)} consecutive windows" if len(tested) > 1 else ""
     judged = f"traded {w['steps']:,} steps{windows}"
-    if dated:
+    if w["real_dates"]:
         judged += f", with returns from {w['first']} to {w['last']}"
     else:
         judged += f" (the dates are made up; a year is {w['periods_per_year']:g} steps)"
@@ -65,7 +61,7 @@ def done(
     on = ""
     if len(trains) == 1:
         on = f" on {trains[0][0]} to {trains[0][1]}"
-        if not dated:
+        if not w["real_dates"]:
             on = f" on {trains[0][2]:,} steps before" if len(trains[0]) > 2 else ""
     elif trains:
         on = f" anew before each of {len(trains)} test windows"
@@ -151,12 +147,12 @@ def difference_text(d: Difference) -> str:
     interval = CAGR.interval(d.low, d.high, sign=True)
     if d.verdict == "no interval":
         verdict = f"no interval ({d.reason})"
-    elif standing(d) in ("better", "worse"):
+    elif d.verdict == "unclear":
+        verdict = "not distinguishable from zero"
+    elif d.standing == d.verdict:
         verdict = f"{d.verdict}, beyond what the choice of days explains"
-    elif standing(d).endswith("alone"):
-        verdict = f"{standing(d)}, and not when all comparisons are counted in (p {d.p_holm:.2g})"
     else:
-        verdict = d.verdict
+        verdict = f"{d.standing}, and not when all comparisons are counted in (p {d.p_holm:.2g})"
     return f"{value} percentage points a year{' ' + interval if interval else ''}: {verdict}"
 
 
@@ -178,7 +174,7 @@ def _agent(evidence: Evidence, name: str) -> str:
             text += f", but {steps} steps are few: intervals this short are somewhat too narrow"
         text += "."
     verdicts = [
-        standing(pair)
+        pair.standing
         for other in evidence.of_role("baseline")
         if (pair := evidence.difference(name, other, "cagr")) is not None
         and not bounds(evidence, pair)

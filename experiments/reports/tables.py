@@ -11,7 +11,7 @@ import numpy as np
 from agents.rollout import Trajectory
 from experiments.evaluation.evidence import Evidence, StrategyEvidence
 from experiments.evaluation.metrics import BY_NAME, METRICS
-from experiments.evaluation.table import COLUMNS, bounds, label, standing
+from experiments.evaluation.table import COLUMNS, bounds, label
 from experiments.reports.figures import Run, p_text, pairs
 from experiments.reports.html import heat, percent, scroll_box, swatch
 
@@ -160,7 +160,7 @@ def _pair_row(run: Run, one: str, other: str) -> str:
         cells.append(f"<td>{ahead}</td>")
     for p in (growth.p_value, growth.p_holm):
         cells.append(f"<td>{'n/a' if p is None else escape(p_text(p))}</td>")
-    words = "a bound in hindsight" if bounds(evidence, growth) else standing(growth)
+    words = "a bound in hindsight" if bounds(evidence, growth) else growth.standing
     mark = f" {words}" if words in ("better", "worse") else ""
     cells.append(f'<td class="verdict{mark}">{escape(words)}</td>')
     head = f"{swatch(run, one)}{escape(label(one))} − {escape(label(other))}"
