@@ -29,7 +29,7 @@ from experiments.evaluation.regimes import has_real_dates
 from experiments.evaluation.skill import Trials
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
-from experiments.results import begin_provenance, write_results
+from experiments.results import begin_provenance, caveats, write_results
 from experiments.run_folder import open_run_folder, write_text
 from experiments.tracked import track_results
 from experiments.tracking import Tracker
@@ -119,6 +119,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
             trials=entry.trials({n: trajectories[n] for n in agents or chosen_from}),
             hindsight=[n for n in policies if n not in chosen_from],
             real_dates=has_real_dates(market),
+            caveats=caveats(cfg, market),
         )
         entry.found(evidence)
         notes = [entry.words]

@@ -96,7 +96,6 @@ def write_results(
             splits=days_of_windows(market, windows),
             notes=[*market.notes, *remarks(cfg), *notes],
             first=first,
-            caveats=caveats(cfg, market),
             analysis=analysis,
         )
     return figures

@@ -150,7 +150,7 @@ def test_a_planted_better_run_is_first_in_every_file(
     assert float(pairs["1", "2"]["p_holm"]) < 0.05 and float(pairs["1", "2"]["difference"]) < 0
     # Nine jobs: the three good ones are the best in every half of the dates.
     assert "Probability of backtest overfitting: 0 %" in printed
-    assert "There are 9 trials (the 9 jobs compared here)" in printed
+    assert "There are 9 trials (the 9 candidates compared here)" in printed
     assert "(StepM): 2 PPO (run 1), 2 PPO (run 4), 2 PPO (run 7)." in printed
     page = (out / "compare.html").read_text()
     assert "<script" not in page and "http" not in page.replace("http-equiv", "").replace(
@@ -158,7 +158,7 @@ def test_a_planted_better_run_is_first_in_every_file(
     )
     for key in ("intervals", "standings", "settings", "wealth"):
         assert page.count(f'<figure id="{key}">') == 1
-    assert "<b>100*</b>" in page and "What choosing the best of 9 jobs is worth" in page
+    assert "<b>100*</b>" in page and "What choosing the best of 9 candidates is worth" in page
 
 
 def test_the_tests_of_a_sweep_are_those_of_all_jobs(tmp_path: Path) -> None:
@@ -200,16 +200,18 @@ def test_of_two_jobs_nothing_is_said_that_needs_more(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(k), seeds=(k,)) for k in range(2)]
     said = " ".join(sentences(compare_runs(runs, aggregate=False)))
     assert "It cannot be told apart from the other one at 5 %." in said
-    assert "No probability of backtest overfitting: it says something of 3 jobs or more" in said
+    assert (
+        "No probability of backtest overfitting: it says something of 3 candidates or more" in said
+    )
 
 
 def test_jobs_that_hardly_differ_are_said_to(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(k), drift=1e-6 * k, job=k) for k in range(3)]
     said = " ".join(sentences(compare_runs(runs)))
-    assert "The jobs hardly differ (any two have returns with a correlation of 0.999" in said
+    assert "The candidates hardly differ (any two have returns with a correlation of 0.999" in said
     runs = [make_run(tmp_path / f"other_{k}", seeds=(k,)) for k in range(3)]
     said = " ".join(sentences(compare_runs(runs, aggregate=False)))
-    assert "With only 3 jobs it is a rough figure." in said
+    assert "With only 3 candidates it is a rough figure." in said
 
 
 def test_equal_weight_is_not_tested_against_itself(tmp_path: Path) -> None:
@@ -218,9 +220,9 @@ def test_equal_weight_is_not_tested_against_itself(tmp_path: Path) -> None:
         jobs[0], strategy="equal_weight", trajectories=[jobs[0].reference], less_reference=None
     )
     found = sweep.sweep_tests([equal, jobs[1]])
-    assert found["reason"].endswith("which jobs are tested against, there is only one")
+    assert found["reason"].endswith("which candidates are tested against, there is only one")
     found = sweep.sweep_tests([equal, *jobs])
-    assert found["jobs"] == 2 and set(found["mcs"]["p_values"]) == {
+    assert found["candidates"] == 2 and set(found["mcs"]["p_values"]) == {
         "equal_weight",
         "2 PPO",
         "3 PPO",

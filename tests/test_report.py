@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -59,12 +60,21 @@ class Checker(HTMLParser):
 
 
 def write(
-    path: Path, run: dict[str, list[Trajectory]], real_dates: bool = True, **more: Any
+    path: Path,
+    run: dict[str, list[Trajectory]],
+    real_dates: bool = True,
+    caveats: Sequence[str] = (),
+    **more: Any,
 ) -> str:
     agents = [name for name in run if name in ("ppo", "ddpg")]
     baselines = [name for name in run if name not in (*agents, "benchmark")]
     evidence = evaluate(
-        run, agents=agents, baselines=baselines, n_bootstrap=40, real_dates=real_dates
+        run,
+        agents=agents,
+        baselines=baselines,
+        n_bootstrap=40,
+        real_dates=real_dates,
+        caveats=caveats,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,7 +1,7 @@
-"""What choosing the best of several jobs is worth: overfitting, tests against the reference, DSR.
+"""What choosing the best of several candidates is worth: overfitting, tests, deflated Sharpe ratio.
 
-Every job counts, also those that differ in their seed alone: whoever keeps the best of them has
-chosen among all.
+Every candidate counts, also those that differ in their seed alone: whoever keeps the best of them
+has chosen among all.
 """
 
 from __future__ import annotations
@@ -19,49 +19,52 @@ from experiments.evaluation.overfitting import pbo
 from experiments.evaluation.skill import Trials, measure_skill
 from experiments.evaluation.table import label
 
-FEWEST_JOBS = 3
+FEWEST = 3
 
 
-def sweep_tests(jobs: Sequence[Row], rows: Sequence[Row] = ()) -> dict[str, Any]:
-    """Tests of all jobs together on the dates that they share; empty with fewer than two jobs.
+def sweep_tests(candidates: Sequence[Row], rows: Sequence[Row] = ()) -> dict[str, Any]:
+    """Tests of all candidates together on the dates that they share; empty with fewer than two.
 
-    What was chosen with the test window in view is a bound, and no job. Nor is equal weight, which
-    the others are tested against.
+    What was chosen with the test window in view is a bound, and no candidate. Nor is equal weight,
+    which the others are tested against.
 
     Args:
-        jobs: one row a run and agent, not aggregated.
-        rows: in which they are shown, and by whose numbers they are named; default: `jobs`.
+        candidates: one row a run and agent, not aggregated.
+        rows: in which they are shown, and by whose numbers they are named; default: `candidates`.
 
     Returns:
-        `jobs` (how many), `left_out` (name -> why), `steps`, `best` (name of the job with the
-        highest Sharpe ratio), `trials` and `skill` (of the best, with the jobs as trials),
-        `periods_per_year`, `pbo`, `spa`, `stepm`, `mcs`: each as `overfitting.pbo` and
+        `candidates` (how many), `left_out` (name -> why), `steps`, `best` (name of the one
+        with the highest Sharpe ratio), `trials` and `skill` (of the best, with the candidates as
+        trials), `periods_per_year`, `pbo`, `spa`, `stepm`, `mcs`: each as `overfitting.pbo` and
         `multiple.superior` give it, or with only a `reason`.
     """
-    jobs = [job for job in jobs if not job.bound]
-    if len(jobs) < 2:
+    candidates = [candidate for candidate in candidates if not candidate.bound]
+    if len(candidates) < 2:
         return {}
-    named = job_names(rows or jobs)
-    found: dict[str, Any] = {"jobs": len(jobs)}
-    jobs = [job for job in jobs if job.strategy != REFERENCE]
-    if len(jobs) < 2:
-        many = "only one" if jobs else "none"
+    named = candidate_names(rows or candidates)
+    found: dict[str, Any] = {"candidates": len(candidates)}
+    candidates = [candidate for candidate in candidates if candidate.strategy != REFERENCE]
+    if len(candidates) < 2:
+        many = "only one" if candidates else "none"
         other = label(REFERENCE).lower()
-        found["reason"] = f"beside {other}, which jobs are tested against, there is {many}"
+        found["reason"] = f"beside {other}, which candidates are tested against, there is {many}"
         return found | {"left_out": {}}
-    found |= {"jobs": len(jobs), "left_out": {named[_key(j)]: "ruined" for j in jobs if j.ruined}}
-    whole = [job for job in jobs if not job.ruined]
+    found |= {
+        "candidates": len(candidates),
+        "left_out": {named[_key(j)]: "ruined" for j in candidates if j.ruined},
+    }
+    whole = [candidate for candidate in candidates if not candidate.ruined]
     if len(whole) < 2:
-        return found | {"reason": "fewer than two jobs that were not ruined"}
-    references = [[job.reference] for job in whole if job.reference is not None]
-    steps, common = common_steps([*(job.trajectories for job in whole), *references])
+        return found | {"reason": "fewer than two candidates that were not ruined"}
+    references = [[candidate.reference] for candidate in whole if candidate.reference is not None]
+    steps, common = common_steps([*(candidate.trajectories for candidate in whole), *references])
     if len(common) < FEWEST_STEPS:
-        return found | {"reason": f"the jobs share only {len(common)} dates"}
+        return found | {"reason": f"the candidates share only {len(common)} dates"}
     found["steps"] = len(common)
-    names = [named[_key(job)] for job in whole]
-    jobs_steps = steps[: len(whole)]
-    pooled = np.stack([s.net_return.mean(axis=0) for s in jobs_steps])
-    cash = np.stack([s.cash_return.mean(axis=0) for s in jobs_steps])
+    names = [named[_key(candidate)] for candidate in whole]
+    candidate_steps = steps[: len(whole)]
+    pooled = np.stack([s.net_return.mean(axis=0) for s in candidate_steps])
+    cash = np.stack([s.cash_return.mean(axis=0) for s in candidate_steps])
     found["pbo"] = _overfitting(names, pooled - cash)
     own = [s.net_return[0] for s in steps[len(whole) :]]
     settings = whole[0].evidence.bootstrap
@@ -73,18 +76,18 @@ def sweep_tests(jobs: Sequence[Row], rows: Sequence[Row] = ()) -> dict[str, Any]
             relative(dict(zip(names, pooled, strict=True)), own),
             REFERENCE,
             seed=settings["seed"],
-            replications=max(job.evidence.bootstrap["replications"] for job in whole),
+            replications=max(candidate.evidence.bootstrap["replications"] for candidate in whole),
             level=settings["level"],
         )
-    return found | _best(names, whole, jobs_steps)
+    return found | _best(names, whole, candidate_steps)
 
 
-def _key(job: Row) -> tuple[str, str]:
-    return job.strategy, job.runs[0]
+def _key(candidate: Row) -> tuple[str, str]:
+    return candidate.strategy, candidate.runs[0]
 
 
-def job_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
-    """`(strategy, folder)` -> name of the job: its row's number, and which of the row's runs."""
+def candidate_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
+    """`(strategy, folder)` -> its name: its row's number, and which of the row's runs."""
     return {
         (row.strategy, run): f"{number} {label(row.strategy)}"
         + (f" (run {run})" if len(row.runs) > 1 else "")
@@ -94,10 +97,10 @@ def job_names(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
 
 
 def _overfitting(names: Sequence[str], excess: Float) -> dict[str, Any]:
-    """`pbo` with jobs by name and `alike`: the smallest correlation of the returns of two jobs."""
-    if len(excess) < FEWEST_JOBS:
+    """`pbo` with candidates by name and `alike`: the smallest correlation of two of them."""
+    if len(excess) < FEWEST:
         return {
-            "reason": f"it says something of {FEWEST_JOBS} jobs or more, these are {len(names)}"
+            "reason": f"it says something of {FEWEST} candidates or more, these are {len(names)}"
         }
     overfit = pbo(excess)
     if "chosen" in overfit:
@@ -108,10 +111,10 @@ def _overfitting(names: Sequence[str], excess: Float) -> dict[str, Any]:
 
 
 def relative(returns: dict[str, Float], own: Sequence[Float]) -> dict[str, Float]:
-    """Returns of jobs made comparable with one reference, which is first in the result.
+    """Returns of candidates made comparable with one reference, which is first in the result.
 
-    Where costs differ each job has a reference of its own. Its growth beyond that is added to the
-    growth of the first reference; where all references are the same, nothing changes.
+    Where costs differ each candidate has a reference of its own. Its growth beyond that is added to
+    the growth of the first reference; where all references are the same, nothing changes.
     """
     first = own[0]
     out = {REFERENCE: first}
@@ -121,8 +124,10 @@ def relative(returns: dict[str, Float], own: Sequence[Float]) -> dict[str, Float
     return out
 
 
-def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Steps]) -> dict[str, Any]:
-    """The job with the highest Sharpe ratio, and what is left of it after so many trials."""
+def _best(
+    names: Sequence[str], candidates: Sequence[Row], steps: Sequence[Steps]
+) -> dict[str, Any]:
+    """The candidate with the highest Sharpe ratio, and what is left of it after so many trials."""
     ratios = np.array([float(BY_NAME["sharpe"].compute(s).mean()) for s in steps])
     defined = np.isfinite(ratios)
     if defined.sum() < 2:
@@ -130,11 +135,11 @@ def _best(names: Sequence[str], jobs: Sequence[Row], steps: Sequence[Steps]) -> 
     best = int(np.nanargmax(ratios))
     compared = int(defined.sum())
     trials = Trials(
-        compared, float(np.var(ratios[defined], ddof=1)), f"the {compared} jobs compared here"
+        compared, float(np.var(ratios[defined], ddof=1)), f"the {compared} candidates compared here"
     )
-    recorded = max((job.evidence.trials for job in jobs), key=lambda t: t.count)
+    recorded = max((candidate.evidence.trials for candidate in candidates), key=lambda t: t.count)
     if recorded.count > compared:
-        # Who looked at these jobs has looked at more before.
+        # Who looked at these candidates has looked at more before.
         spread = recorded.sharpe_variance
         trials = Trials(
             recorded.count,

@@ -1,4 +1,4 @@
-"""The comparison in sentences: who is ahead, and what choosing the best of all jobs is worth."""
+"""The comparison in sentences: who is ahead, and what choosing the best of all is worth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.comparing.tables import p_text, percent
 from experiments.evaluation.metrics import BY_NAME
 from experiments.reports.luck import search_in_words
 
-# Jobs whose returns correlate by this are one strategy with small deviations.
+# Candidates whose returns correlate by this are one strategy with small deviations.
 ALIKE = 0.99
 FEW = 10
 
@@ -50,11 +50,11 @@ def who_leads(comparison: Comparison) -> list[str]:
 
 
 def sweep_sentences(sweep: dict[str, Any]) -> list[str]:
-    """What the tests of all jobs say, each with its meaning."""
+    """What the tests of all candidates say, each with its meaning."""
     if not sweep:
         return []
     if "reason" in sweep:
-        return [f"No tests of the {sweep['jobs']} jobs together: {sweep['reason']}."]
+        return [f"No tests of the {sweep['candidates']} candidates together: {sweep['reason']}."]
     return [
         text
         for text in (_pbo(sweep), _deflated(sweep), _spa(sweep), _stepm(sweep), _mcs(sweep))
@@ -68,18 +68,18 @@ def _pbo(sweep: dict[str, Any]) -> str:
         return f"No probability of backtest overfitting: {found['reason']}."
     words = (
         f"Probability of backtest overfitting: {percent(found['pbo'])}. In so many of "
-        f"{found['n_combinations']:,} splits of the dates, the job that was best on one half was "
-        f"below the median of the {found['n_strategies']} jobs on the other; 50 % is what drawing "
-        "lots gives."
+        f"{found['n_combinations']:,} splits of the dates, the candidate that was best on one "
+        f"half was below the median of the {found['n_strategies']} candidates on the other; "
+        "50 % is what drawing lots gives."
     )
     if found.get("alike", 0.0) >= ALIKE:
         words += (
-            f" The jobs hardly differ (any two have returns with a correlation of "
+            f" The candidates hardly differ (any two have returns with a correlation of "
             f"{math.floor(found['alike'] * 1000) / 1000:.3f} or more), so their "
             "ranks, and with them this figure, say little."
         )
     elif found["n_strategies"] < FEW:
-        words += f" With only {found['n_strategies']} jobs it is a rough figure."
+        words += f" With only {found['n_strategies']} candidates it is a rough figure."
     return words
 
 
@@ -90,7 +90,7 @@ def _deflated(sweep: dict[str, Any]) -> str:
     if skill.dsr is None:
         return f"No deflated Sharpe ratio: {skill.reason}."
     return (
-        f"The best job, {sweep['best']}, has a Sharpe ratio of {sweep['sharpe']:.2f}. "
+        f"The best candidate, {sweep['best']}, has a Sharpe ratio of {sweep['sharpe']:.2f}. "
         f"There are {trials.count} trials ({trials.source}). "
         + search_in_words(skill, trials, sweep["periods_per_year"])
     )
@@ -101,10 +101,12 @@ def _spa(sweep: dict[str, Any]) -> str:
     if "p_consistent" not in found:
         return f"No test against equal weight: {found['reason']}."
     p = found["p_consistent"]
-    verdict = "some job grows faster" if p < 0.05 else "no job can be said to grow faster"
+    verdict = (
+        "some candidate grows faster" if p < 0.05 else "no candidate can be said to grow faster"
+    )
     return (
-        f"Against equal weight, all jobs at once (SPA, Hansen): p = {p_text(p)}, so {verdict} "
-        "than its equal weight does."
+        f"Against equal weight, all candidates at once (SPA, Hansen): p = {p_text(p)}, so "
+        f"{verdict} than its equal weight does."
     )
 
 
@@ -121,10 +123,14 @@ def _mcs(sweep: dict[str, Any]) -> str:
     if "p_values" not in found:
         return f"No model confidence set: {found['reason']}."
     inside, of = found["set_95"], found["p_values"]
-    jobs = [name for name in inside if name != REFERENCE]
-    told = ", ".join(jobs) if len(jobs) <= 6 else f"{len(jobs)} of {len(of) - 1} jobs"
+    candidates = [name for name in inside if name != REFERENCE]
+    told = (
+        ", ".join(candidates)
+        if len(candidates) <= 6
+        else f"{len(candidates)} of {len(of) - 1} candidates"
+    )
     reference = "equal weight too" if REFERENCE in inside else "not equal weight"
     return (
         f"Model confidence set at 95 %, of those that cannot be told from the fastest growing: "
-        f"{told or 'no job'}; {reference}."
+        f"{told or 'no candidate'}; {reference}."
     )

@@ -83,6 +83,7 @@ class Evidence:
         differences: every agent against every baseline, without agents every baseline against the
             first; the benchmark pays no costs and is not compared.
         notes: what a reader must know about the numbers, in plain words.
+        caveats: what a reader must know about the prices and the execution, in plain words.
         trials: `count, sharpe_variance, source`: how many strategies were tried, for `skill.dsr`.
         tests: of the whole set: `pbo, spa, stepm, mcs`, each with its figures or a `reason`.
     """
@@ -92,6 +93,7 @@ class Evidence:
     strategies: dict[str, StrategyEvidence]
     differences: list[Difference]
     notes: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
     trials: Trials = field(default_factory=Trials)
     tests: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -174,6 +176,7 @@ def evaluate(
     factors: Factors | None = None,
     hindsight: Collection[str] = (),
     real_dates: bool = True,
+    caveats: Sequence[str] = (),
 ) -> Evidence:
     """Measures every strategy on common dates and compares each agent with each baseline.
 
@@ -188,6 +191,7 @@ def evaluate(
         factors: to measure alpha against as well, where their dates overlap.
         hindsight: names of strategies that were chosen with the test window in view.
         real_dates: whether the dates are those on which something happened.
+        caveats: what a reader must know about the prices and the execution.
 
     Raises:
         InputError: a name without trajectories, no common dates, strategies that are all ruined at
@@ -286,7 +290,16 @@ def evaluate(
         "seed": seed,
     }
     tests = _tests(steps, strategies, seed, n_bootstrap, level)
-    return Evidence(window, settings, strategies, corrected(differences), notes, counted, tests)
+    return Evidence(
+        window=window,
+        bootstrap=settings,
+        strategies=strategies,
+        differences=corrected(differences),
+        notes=notes,
+        caveats=list(caveats),
+        trials=counted,
+        tests=tests,
+    )
 
 
 def _skill(steps: Steps, trials: Trials) -> Skill:

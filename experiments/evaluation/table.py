@@ -156,7 +156,7 @@ def print_table(evidence: Evidence, console: Console | None = None) -> None:
     console.print(metrics_table(evidence, console.width))
     if evidence.differences:
         console.print(difference_table(evidence, console.width))
-    for note in evidence.notes + undefined_notes(evidence):
+    for note in evidence.caveats + evidence.notes + undefined_notes(evidence):
         console.print(f"note: {note}", highlight=False, markup=False)
 
 

@@ -174,8 +174,8 @@ def _sweep(comparison: Comparison) -> str:
     if not said:
         return ""
     items = "".join(f"<li>{_text(sentence)}</li>" for sentence in said)
-    jobs = comparison.sweep["jobs"]
-    return f"<h2>What choosing the best of {jobs} jobs is worth</h2><ul>{items}</ul>"
+    candidates = comparison.sweep["candidates"]
+    return f"<h2>What choosing the best of {candidates} candidates is worth</h2><ul>{items}</ul>"
 
 
 def _parallel(comparison: Comparison) -> str:

@@ -41,7 +41,6 @@ def write_report(
     splits: Mapping[str, Sequence[Any]] | None = None,
     notes: Sequence[str] = (),
     first: Sequence[str] = (),
-    caveats: Sequence[str] = (),
     analysis: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the report: no script, no link to elsewhere; equal input gives equal bytes.
@@ -59,7 +58,6 @@ def write_report(
         splits: window -> dates `(first decision, last return)`, or these and the steps.
         notes: limits of the data in plain words.
         first: sentences that stand before all others.
-        caveats: sentences of the first page on what the prices and the execution are worth.
         analysis: what `analysis.json` holds (`experiments.results.analyse`).
 
     Returns:
@@ -81,7 +79,7 @@ def write_report(
     ]
     parts = [part for part in parts if part]
     sections = [
-        _header(run, title, provenance, windows, (first, caveats)),
+        _header(run, title, provenance, windows, first),
         _contents(parts),
         *parts,
     ]
@@ -115,9 +113,8 @@ def _header(
     title: str,
     provenance: Mapping[str, Any],
     splits: Mapping[str, Sequence[Any]],
-    more: tuple[Sequence[str], Sequence[str]],
+    first: Sequence[str],
 ) -> str:
-    first, caveats = more
     w = run.evidence.window
     where = (
         f"Test window: {span(w)}"
@@ -130,7 +127,7 @@ def _header(
     said = [
         *first,
         done(evidence, splits, provenance),
-        *caveats,
+        *evidence.caveats,
         *(headline(evidence) if evidence.of_role("agent") else [leaders(evidence)]),
         *sureness(evidence),
     ]
