@@ -60,9 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     from rich.console import Console
 
+    from experiments.comparing.origins import where
     from experiments.comparing.words import sentences
 
     console = Console()
+    for sentence in (where(comparison.rows), *comparison.caveats):
+        console.print(sentence, highlight=False, markup=False)
     console.print(comparison_table(comparison, console.width))
     if comparison.statistics is not None:
         print(f"rank: by {BY_NAME[comparison.statistics.measure].label}, 1 is the best")
@@ -83,7 +86,7 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
     from experiments.reports.comparison import comparison_page
     from experiments.run_folder import open_run_folder, write_text
 
-    folder = open_run_folder(out)
+    folder = open_run_folder(out, "--out")
     write_text(folder / "compare.csv", comparison_csv(comparison))
     write_text(folder / "compare_pairs.csv", pairs_csv(comparison))
     page = comparison_page(comparison, table_cells(comparison))

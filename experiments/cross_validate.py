@@ -105,7 +105,6 @@ def cross_validate(
     """
     from omegaconf import OmegaConf
 
-    from agents.baselines import make_baseline
     from experiments import pipeline
     from experiments.evaluation.cross_validation import selection
     from experiments.evaluation.splits import date_text
@@ -124,8 +123,7 @@ def cross_validate(
             f"evaluation {type(known.plan).__name__} has no rows before its test window; "
             "use evaluation=holdout"
         )
-    wanted = pipeline.plan_baselines(known.plan)
-    policies = {name: make_baseline(name, market, **s) for name, s in wanted.items()}
+    policies = pipeline.make_baselines(known.plan, market, known.splits.validation[1])
     # The first group begins where every baseline has the closes that it needs.
     history = max(getattr(policy, "history", 1) for policy in policies.values())
     first, stop = max(known.splits.train[0], history - 1), known.splits.validation[1]
@@ -146,8 +144,8 @@ def cross_validate(
     OmegaConf.set_struct(cfg, True)
     windows = pipeline.prepare_windows(cfg, market, builder)
     splitter = windows[0].plan.splitter  # type: ignore[attr-defined]
-    folder = open_run_folder(out)
-    _same_config(folder / "cross_validation.yaml", cfg)
+    folder = open_run_folder(out, "--out")
+    _same_config(folder / "cross_validation.yaml", cfg, market.fingerprint)
 
     histories = pipeline.run_baselines(cfg, policies, market, (first, stop))
     histories.pop("benchmark", None)
@@ -188,16 +186,20 @@ def cross_validate(
     return found
 
 
-def _same_config(path: Path, cfg: DictConfig) -> None:
-    """Keeps models of another configuration from being taken for those of this one."""
+def _same_config(path: Path, cfg: DictConfig, fingerprint: str) -> None:
+    """Keeps models of other settings or data from being taken for those of this one."""
     from omegaconf import OmegaConf
 
     from experiments.run_folder import write_text
 
     # How many processes share the work changes no result.
     text = OmegaConf.to_yaml(OmegaConf.merge(cfg, {"evaluation": {"workers": None}}))
+    text += f"# trained on the data {fingerprint}\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{path.parent} holds another cross-validation; choose another --out")
+        raise InputError(
+            f"{path.parent} holds a cross-validation of other settings or data; choose another "
+            "--out"
+        )
     write_text(path, text)
 
 

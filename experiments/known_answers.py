@@ -101,11 +101,7 @@ def run(
         raise InputError(f"recipe {twice[0]!r} is named twice; name each once")
     if seeds < 1 or jobs < 1:
         raise InputError(f"--seeds and --jobs must be at least 1, got {seeds} and {jobs}")
-    try:
-        out = open_run_folder(out)
-    except InputError as error:
-        reason = str(error).partition(";")[0]
-        raise InputError(f"{reason}; choose another with --out FOLDER") from None
+    out = open_run_folder(out, "--out")
     for name in names:
         _check_settings(out / name, seeds, _settings(name, seeds, overrides))
     print(f"{len(names)} recipes, {seeds} seeds each, in {out}")

@@ -107,11 +107,7 @@ def run(names: Sequence[str], out: Path, to: Path | None, jobs: int, small: bool
         raise InputError(f"unknown market {unknown[0]!r}; known: {', '.join(MARKETS)}")
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, got {jobs}")
-    try:
-        out = open_run_folder(out)
-    except InputError as error:
-        reason = str(error).partition(";")[0]
-        raise InputError(f"{reason}; choose another with --out FOLDER") from None
+    out = open_run_folder(out, "--out")
     for name in names:
         _check_same(name, out / name, small)
     print(f"{len(names)} markets, {jobs} at once, in {out}", flush=True)

@@ -244,19 +244,24 @@ def train_cell(
     """Trains one cell, or reads it where it is finished; the same bits in any process."""
     prepared = windows[cell.window]
     splits = prepared.splits
+    key = pipeline.agent_keys(cfg)[cell.agent]
+    agent = pipeline.build(cfg, key)
     began = time.perf_counter()
-    trained = train(
-        pipeline.build(cfg, pipeline.agent_keys(cfg)[cell.agent]),
-        pipeline.training_window(cfg, prepared, splits.train),
-        pipeline.make_window(
-            cfg, prepared.market, prepared.features, splits.validation, episode_length=None
-        ),
-        seed=cell.seed,
-        folder=cell_folder(folder, cell, len(windows)),
-        log=partial(listener.log, cell),
-        advance=listener.advance,
-        resumed=partial(listener.resumed, cell),
-    )
+    try:
+        trained = train(
+            agent,
+            pipeline.training_window(cfg, prepared, splits.train),
+            pipeline.make_window(
+                cfg, prepared.market, prepared.features, splits.validation, episode_length=None
+            ),
+            seed=cell.seed,
+            folder=cell_folder(folder, cell, len(windows)),
+            log=partial(listener.log, cell),
+            advance=listener.advance,
+            resumed=partial(listener.resumed, cell),
+        )
+    except InputError as error:
+        raise pipeline.at_key(error, key) from error
     trained.policy.name = cell.agent
     return replace(trained, seconds=time.perf_counter() - began)
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents.baselines import make_baseline
 from agents.policy import Policy
 from agents.rollout import Trajectory, index_trajectory, rollout
+from envs.data.arguments import whole_number
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features import NoScaler, Scaler
@@ -31,6 +32,7 @@ from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
 from experiments.results import begin_provenance, caveats, write_results
 from experiments.run_folder import open_run_folder, write_text
+from experiments.same_run import check_data, check_settings, settings_hash
 from experiments.tracked import track_results
 from experiments.tracking import Tracker
 from experiments.trials import Entry, trial
@@ -68,6 +70,7 @@ def run(cfg: DictConfig, run_dir: str | Path, trials: Trials | None = None) -> f
         raise InputError(f"name must be a text, got {cfg.name}")
     folder = open_run_folder(run_dir)
     config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
+    check_settings(folder, cfg)
     write_text(folder / "config.yaml", config_yaml)
     with trial(cfg, folder, trials) as entry:
         return _run(cfg, folder, entry)
@@ -76,8 +79,10 @@ def run(cfg: DictConfig, run_dir: str | Path, trials: Trials | None = None) -> f
 def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     market = load_market(cfg)
     agents = agent_keys(cfg)
+    whole_number(cfg.seed, "seed", 0)
     seeds = agent_seeds(cfg) if agents else []
-    facts = begin_provenance(folder, market, seeds)
+    check_data(folder, market.fingerprint)
+    facts = begin_provenance(folder, market, seeds, settings_hash(cfg))
     windows = prepare_windows(cfg, market, build(cfg, "features.build"))
     plan, splits = windows[0].plan, [window.splits for window in windows]
     if agents and not plan.trains:
@@ -90,7 +95,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     for window in windows:
         make_window(cfg, market, window.features, window.splits.test, episode_length=None)
 
-    policies = {n: make_baseline(n, market, **s) for n, s in plan_baselines(plan).items()}
+    policies = make_baselines(plan, market, splits[-1].test[1])
     chosen_from = [name for name, policy in policies.items() if not knows_the_future(policy)]
     # From here on the test windows are looked at.
     entry.reads(market, splits, chosen_from)
@@ -153,11 +158,18 @@ def build(cfg: DictConfig, key: str) -> Any:
         # Hydra wraps what a constructor raises; the message for the user is inside.
         cause = error.__cause__
         if isinstance(cause, InputError):
-            raise cause from None
+            raise at_key(cause, key) from None
         if cause is None or isinstance(cause, (TypeError, ValueError, ArithmeticError)):
             reason = str(cause or error).splitlines()[0]
             raise InputError(f"{key}: {reason}") from error
         raise
+
+
+def at_key(error: InputError, key: str) -> InputError:
+    """The error of an agent by the key at which its settings are: they speak of `agent.NAME`."""
+    return InputError(
+        re.sub(r"\bagent\.", f"{key}.", str(error)) if key[:7] == "agents." else error
+    )
 
 
 def load_market(cfg: DictConfig) -> MarketData:
@@ -251,6 +263,21 @@ def make_judged(cfg: DictConfig, prepared: Prepared, answer: KnownAnswer) -> Set
     return make_paths(cfg, prepared, answer.n_steps, random_weights=False)
 
 
+def make_baselines(plan: Plan, market: MarketData, last: int) -> dict[str, Policy]:
+    """The baselines of a plan.
+
+    Args:
+        last: row of the last return. Those that are chosen in hindsight see no further: beyond it
+            they would be no bound.
+    """
+    seen = market.rows(0, last + 1)
+    found = {n: make_baseline(n, market, **s) for n, s in plan_baselines(plan).items()}
+    for name, policy in found.items():
+        if knows_the_future(policy) and seen.n_rows < market.n_rows:
+            found[name] = make_baseline(name, seen, **plan_baselines(plan)[name])
+    return found
+
+
 def run_baselines(
     cfg: DictConfig, policies: Mapping[str, Policy], market: MarketData, rows: tuple[int, int]
 ) -> dict[str, list[Trajectory]]:
@@ -321,10 +348,8 @@ def agent_keys(cfg: DictConfig) -> dict[str, str]:
 
 def agent_seeds(cfg: DictConfig) -> list[int]:
     """The seeds of the agents: those of `seed=0` and `seed=1` do not overlap."""
-    if cfg.n_seeds < 1:
-        raise InputError(f"n_seeds must be at least 1, got {cfg.n_seeds}")
-    if cfg.seed < 0:
-        raise InputError(f"seed must not be negative, got {cfg.seed}")
+    whole_number(cfg.n_seeds, "n_seeds", 1)
+    whole_number(cfg.seed, "seed", 0)
     seeds = [cfg.seed * cfg.n_seeds + k for k in range(cfg.n_seeds)]
     if seeds[-1] >= 2**32:
         raise InputError(f"seed={cfg.seed} is too large: agents' seeds must be below 2**32")

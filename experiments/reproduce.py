@@ -17,7 +17,7 @@ from typing import Any
 
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
-from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.skill import Trials
 from experiments.provenance import (
     Provenance,
     git_state,
@@ -30,6 +30,11 @@ from experiments.run_numbers import compare, count, numbers
 
 DIFFERENT = 1
 MOST_SHOWN = 40
+# What every finished run has; the files of its policies are compared with those of the second run.
+NEEDED = (
+    "config.yaml", "metrics.json", "analysis.json", "results.csv", "trajectories.h5",
+    "provenance.json",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,11 +64,7 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     """
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such folder")
-    missing = [
-        name
-        for name in ("config.yaml", "metrics.json", "provenance.json")
-        if not (run_dir / name).is_file()
-    ]
+    missing = [name for name in NEEDED if not (run_dir / name).is_file()]
     if missing:
         several = sorted(p.parent for p in run_dir.glob("*/metrics.json"))
         raise InputError(
@@ -81,7 +82,10 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
     # number of trials of then: there may be more now.
     cfg.tracking = {"_target_": "experiments.tracking.csv_tracker", "_partial_": True}
     cfg.ledger = None
-    trials = Evidence.read(run_dir / "metrics.json").trials
+    try:
+        trials = Trials(**saved["metrics.json"]["trials"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{run_dir / 'metrics.json'}: trials: {error}; run it again") from None
     OmegaConf.set_struct(cfg, True)
     if keep is not None and keep.exists() and any(keep.iterdir() if keep.is_dir() else [keep]):
         raise InputError(f"--keep {keep}: exists already; name a new folder")
@@ -99,13 +103,13 @@ def reproduce(run_dir: Path, keep: Path | None = None) -> int:
         print(
             f"running again in {folder}{'' if keep else ' (removed at the end; --keep keeps it)'}"
         )
-        pipeline.run(cfg, open_run_folder(folder), trials)
+        pipeline.run(cfg, open_run_folder(folder, "--keep"), trials)
         again = numbers(Path(folder))
     policies = [name for name in saved if name.startswith("agents/")]
     files = [name for name in saved if name not in policies]
     trained = [f"{len(policies)} trained polic{'y' if len(policies) == 1 else 'ies'}"]
     print(f"compared: {', '.join(files + trained * bool(policies))}")
-    differences = compare(saved, {name: again[name] for name in saved if name in again})
+    differences = compare(saved, again)
     n_values = count(saved)
     if not differences:
         print(f"identical: {n_values} values")

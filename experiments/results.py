@@ -15,6 +15,7 @@ from agents.rollout import Trajectory
 from envs.data.fetched import OLPS_ARTEFACT
 from envs.data.market_data import MarketData
 from envs.data.sources import SURVIVORS
+from envs.errors import InputError
 from experiments.evaluation.attribution import attribute
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.regimes import breakdown
@@ -36,10 +37,15 @@ EXECUTION = {
 FIRST_PAGE = ("Simulated prices", OLPS_ARTEFACT, SURVIVORS)
 
 
-def begin_provenance(folder: Path, market: MarketData, seeds: Sequence[int]) -> dict[str, Any]:
+def begin_provenance(
+    folder: Path, market: MarketData, seeds: Sequence[int], settings: str
+) -> dict[str, Any]:
     """Writes `provenance.json` as the run begins, since the source may change while it runs.
 
     A run that is resumed keeps, under `earlier`, when and from which commit it was begun.
+
+    Args:
+        settings: hash of the settings, by which `experiments.same_run` knows the run again.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -51,11 +57,17 @@ def begin_provenance(folder: Path, market: MarketData, seeds: Sequence[int]) -> 
         started=datetime.now(UTC),
         overrides=list(overrides),
     )
+    facts["settings"] = settings
     path = folder / "provenance.json"
     if path.exists() and not (folder / "metrics.json").exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        begun = {key: before[key] for key in ("started", "git", "command")}
-        facts["earlier"] = [*before.get("earlier", []), begun]
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            begun = {key: before[key] for key in ("started", "git", "command")}
+            facts["earlier"] = [*before.get("earlier", []), begun]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} does not say when the run was begun ({error!r}); start a new run"
+            ) from None
     write_json(path, facts)
     return facts
 

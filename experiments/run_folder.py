@@ -22,8 +22,11 @@ FIRST_FILES = (
 )  # fmt: skip
 
 
-def open_run_folder(path: str | Path) -> Path:
+def open_run_folder(path: str | Path, option: str = "hydra.run.dir=") -> Path:
     """Creates the folder where it is missing, proves that it can be written, returns its full path.
+
+    Args:
+        option: by which the user names it.
 
     Raises:
         InputError: naming the folder and the reason (a file in the way, no permission, disk full).
@@ -42,7 +45,7 @@ def open_run_folder(path: str | Path) -> Path:
     except OSError as error:
         raise InputError(
             f"run folder {folder} cannot be written: {_reason(error)}; "
-            "choose another with hydra.run.dir=FOLDER"
+            f"choose another with {option if option.endswith('=') else option + ' '}FOLDER"
         ) from error
     return folder
 
@@ -89,11 +92,16 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         InputError: naming the file, if it cannot be written.
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
+    """As `write_text`."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -17,7 +17,7 @@ from experiments.cli import BAD_INPUT, complain
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.known_answer import in_words
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label, print_table, span
+from experiments.evaluation.table import bounds, label, print_table, span
 from experiments.provenance import Provenance, read_provenance
 from experiments.reports.luck import skill_in_words
 from experiments.reports.summary import headline, sureness
@@ -90,7 +90,8 @@ def markdown(evidence: Evidence, facts: Provenance, first: Sequence[str] = ()) -
             if d is not None:
                 interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
                 value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-                cell = f"{value} {interval} {d.standing}"
+                verdict = "a bound" if bounds(evidence, d) else d.standing
+                cell = f"{value} {interval} {verdict}"
             cells.append(cell)
         lines.append(f"| {' | '.join(cells)} |")
     b, git, machine = evidence.bootstrap, facts["git"], facts["machine"]

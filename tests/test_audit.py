@@ -29,7 +29,7 @@ from tests.gaps import with_halts, with_listing
 from tests.test_pipeline import CONFIGS
 
 SMALL = [
-    "data=synthetic", "data.n_rows=420", "data.n_assets=3", "evaluation.n_bootstrap=20",
+    "data=synthetic", "data.n_rows=420", "data.n_assets=3", "evaluation.n_bootstrap=40",
     "features.build.names=[return_1,volatility_21]", "evaluation.purge=21",
     "evaluation.baselines.inverse_volatility.window=10", "~evaluation.baselines.buy_and_hold",
     "~evaluation.baselines.momentum", "~evaluation.baselines.minimum_variance",

@@ -19,7 +19,7 @@ from experiments.cross_validate import cross_validate, main
 from experiments.evaluation.combinatorial import Combinatorial
 from experiments.evaluation.metrics import sharpe
 
-SMALL = ["+exp=smoke", "agent.total_steps=1024", "agent.evaluations=2", "evaluation.n_bootstrap=10"]
+SMALL = ["+exp=smoke", "agent.total_steps=1024", "agent.evaluations=2", "evaluation.n_bootstrap=40"]
 FEW = {"n_groups": 3, "n_test_groups": 1, "purge": 5, "embargo": 60, "workers": 1}
 
 

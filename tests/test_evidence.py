@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from rich.console import Console
@@ -114,7 +117,7 @@ def test_skill_and_alpha_of_each_strategy() -> None:
     run = example_run(n=700)
     names = {"baselines": BASELINES, "agents": ["ppo"]}
     e = evaluate(
-        run, **names, n_bootstrap=20, trials=Trials(9, 0.2, "a ledger"), factors=fama_french()
+        run, **names, n_bootstrap=40, trials=Trials(9, 0.2, "a ledger"), factors=fama_french()
     )
     assert e.trials == Trials(9, 0.2, "a ledger")
     ppo, index = e.strategies["ppo"], e.strategies["benchmark"]
@@ -127,7 +130,7 @@ def test_skill_and_alpha_of_each_strategy() -> None:
     assert ppo.alpha[1].n == 31 and ppo.alpha[1].t is not None
     assert [a.against for a in index.alpha] == ["Fama-French"]
     without = {name: runs for name, runs in run.items() if name != "benchmark"}
-    e = evaluate(without, **names, n_bootstrap=20)
+    e = evaluate(without, **names, n_bootstrap=40)
     assert [a.against for a in e.strategies["ppo"].alpha] == ["equal_weight"]
     assert e.strategies["equal_weight"].alpha == []
 
@@ -150,7 +153,7 @@ def test_risks_are_drawn_in_blocks_as_long_as_volatility_clusters() -> None:
 
 def test_hindsight_is_marked() -> None:
     run = example_run(n=100)
-    e = evaluate(run, baselines=BASELINES, agents=["ppo"], n_bootstrap=20, hindsight=["momentum"])
+    e = evaluate(run, baselines=BASELINES, agents=["ppo"], n_bootstrap=40, hindsight=["momentum"])
     assert [name for name, s in e.strategies.items() if s.hindsight] == ["momentum"]
     assert any("momentum was chosen with the test window in view" in note for note in e.notes)
     console = Console(width=140, record=True, file=open("/dev/null", "w"))
@@ -366,6 +369,44 @@ def test_a_truncated_or_foreign_store_is_named(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="truncated or not a file of trajectories"):
         load_trajectories(path)
+
+
+def test_arrays_of_unequal_length_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.h5"
+    save_trajectories(path, {"equal_weight": [simulate("equal_weight", n=30)]})
+    with h5py.File(path, "r+") as file:
+        del file["equal_weight/0/turnover"]
+        file["equal_weight/0/turnover"] = np.zeros(29)
+    with pytest.raises(InputError, match=r"turnover has 29 steps, not 30"):
+        load_trajectories(path)
+
+
+def test_a_full_disk_leaves_the_former_trajectories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.h5"
+    save_trajectories(path, {"equal_weight": [simulate("equal_weight", n=30)]})
+    before = path.read_bytes()
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(InputError, match=r"t\.h5 cannot be written: no space left on device"):
+        save_trajectories(path, {"momentum": [simulate("momentum", n=60)]})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("count", "level", "words"),
+    [
+        (38, 0.95, "at least 39"), (198, 0.99, "at least 199"), (100, 1.0, "level must lie"),
+        (100, float("nan"), "level must lie"), (0, 0.95, "n_bootstrap must"),
+    ],
+)  # fmt: skip
+def test_replications_must_reach_the_level(count: int, level: float, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        evaluate(example_run(), agents=["ppo"], baselines=BASELINES, n_bootstrap=count, level=level)
 
 
 def test_the_terminal_shows_agents_intervals_and_reasons() -> None:

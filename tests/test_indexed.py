@@ -309,7 +309,7 @@ def test_an_unknown_device_is_refused(device):
 SMALL = (
     "data.n_rows=600",
     "env.window=12",
-    "evaluation.n_bootstrap=20",
+    "evaluation.n_bootstrap=40",
     "agent.evaluations=2",
     "agent.num_envs=16",
 )

@@ -15,7 +15,7 @@ from envs.market.known_answers import ConstantWeights, optimum
 from experiments import known_answers, pipeline
 
 RECIPES = known_answers.recipes()
-SMALL = ("known_answer.n_paths=4000", "known_answer.n_steps=60", "evaluation.n_bootstrap=20")
+SMALL = ("known_answer.n_paths=4000", "known_answer.n_steps=60", "evaluation.n_bootstrap=40")
 
 
 def config(recipe: str, *overrides: str):
@@ -178,7 +178,7 @@ def test_bad_arguments_are_named(capsys, tmp_path):
 )
 def test_what_cannot_be_judged_is_refused_before_the_training(override, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        pipeline.run(config("merton", override, "evaluation.n_bootstrap=20"), tmp_path)
+        pipeline.run(config("merton", override, "evaluation.n_bootstrap=40"), tmp_path)
     assert not (tmp_path / "agents").exists()
 
 

@@ -22,7 +22,7 @@ from experiments.trials import NO_LEDGER
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = [
-    "data=synthetic", "data.n_rows=700", "evaluation.n_bootstrap=20",
+    "data=synthetic", "data.n_rows=700", "evaluation.n_bootstrap=40",
     "~evaluation.baselines.minimum_variance", "~evaluation.baselines.maximum_sharpe",
     "~evaluation.baselines.risk_parity", "~evaluation.baselines.hierarchical_risk_parity",
 ]  # fmt: skip

@@ -273,7 +273,7 @@ def run(tmp_path, *overrides):
     from experiments import pipeline
 
     with initialize_config_module("hydra_conf", version_base="1.3"):
-        cfg = compose("config", ["+exp=olps", "evaluation.n_bootstrap=20", *overrides])
+        cfg = compose("config", ["+exp=olps", "evaluation.n_bootstrap=40", *overrides])
     pipeline.run(cfg, tmp_path / "run")
 
 
@@ -343,7 +343,7 @@ def test_wealth_beyond_1e15_has_honest_numbers():
     made = {
         name: [play(policy("nyse_o", name), market("nyse_o"))] for name in ("market", "olmar_2")
     }
-    evidence = evaluate(made, baselines=list(made), agents=[], n_bootstrap=20)
+    evidence = evaluate(made, baselines=list(made), agents=[], n_bootstrap=40)
     for estimate in evidence.strategies["olmar_2"].metrics.values():
         assert estimate.value is None or np.isfinite(estimate.value)
         assert estimate.value is not None or estimate.reason

@@ -80,7 +80,7 @@ def test_every_option_composes_and_instantiates(choice, tmp_path):
 def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
     text = (CONFIGS / "exp" / f"{recipe}.yaml").read_text()
     assert text.startswith("# @package _global_\n# python -m experiments.run +exp=" + recipe)
-    small = ["data=synthetic", "data.n_rows=420", "evaluation.n_bootstrap=20", "n_seeds=1"]
+    small = ["data=synthetic", "data.n_rows=420", "evaluation.n_bootstrap=40", "n_seeds=1"]
     agent = ["agent.total_steps=512", "agent.num_envs=16", "agent.evaluations=2"]
     if "ppo" in recipe or recipe == "smoke":
         agent += ["agent.n_steps=16", "agent.batch_size=64"]

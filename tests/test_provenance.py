@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from safetensors.numpy import save_file
 
 import experiments
 from envs.errors import InputError
 from experiments import provenance as module
 from experiments import reproduce, run_folder
+from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.provenance import command_line, git_state, provenance
 from experiments.run_folder import open_run_folder, write_json, write_text
 from experiments.run_numbers import compare
+from tests.trajectories import simulate
 
 SECRET = "s3cr3t-0123456789abcdef"
 
@@ -30,7 +33,7 @@ def record(fingerprint="f" * 64):
     started = datetime.now(UTC) - timedelta(seconds=90)
     return provenance(
         data_name="sp500", data_fingerprint=fingerprint, seeds=np.arange(3), started=started
-    )
+    ) | {"seconds": 90.0}
 
 
 # ---------------------------------------------------------------------- provenance
@@ -181,7 +184,13 @@ def pipeline(monkeypatch):
         if "tracking" in cfg:
             assert cfg.tracking._target_ == "experiments.tracking.csv_tracker"
         value = float(np.random.default_rng(cfg.seed).standard_normal()) + stub.drift
-        write_json(run_dir / "metrics.json", {"ppo": {"cagr": value, "calmar": None, "n": 3}})
+        write_json(
+            run_dir / "metrics.json",
+            {"ppo": {"cagr": value, "calmar": None, "n": 3}, "trials": {"count": 1}},
+        )
+        write_json(run_dir / "analysis.json", {})
+        (run_dir / "results.csv").write_text("strategy\nppo\n")
+        save_trajectories(run_dir / "trajectories.h5", {"ppo": [simulate("ppo", n=20)]})
         OmegaConf.save(cfg, run_dir / "config.yaml")
         write_json(run_dir / "provenance.json", record(stub.fingerprint))
         return value
@@ -203,7 +212,8 @@ def finished(pipeline, tmp_path):
 
 def test_same_numbers_are_identical(finished, capsys):
     assert reproduce.main([str(finished)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "identical: 3 values"
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("identical: ") and last.endswith(" values")
     assert sorted(p.name for p in finished.parent.iterdir()) == ["one"]
 
 
@@ -216,7 +226,28 @@ def test_one_bit_is_a_difference(pipeline, finished, capsys):
     )
     out = capsys.readouterr().out
     assert one != two and repr(one) in out and repr(two) in out
-    assert "metrics.json.ppo.cagr" in out and "different: 1 of 3 values" in out
+    assert "metrics.json.ppo.cagr" in out and "different: 1 of " in out
+
+
+@pytest.mark.parametrize(
+    "name", ["analysis.json", "results.csv", "trajectories.h5", "provenance.json"]
+)
+def test_what_is_missing_is_not_identical(finished, capsys, name):
+    (finished / name).unlink()
+    assert reproduce.main([str(finished)]) == 2
+    assert f"{name} missing" in capsys.readouterr().err
+
+
+def test_a_policy_that_only_the_second_run_has_is_a_difference(pipeline, finished, capsys):
+    def run(cfg, run_dir, trials=None):
+        former(cfg, run_dir, trials)
+        model = run_dir / "agents" / "ppo" / "seed_0" / "model.safetensors"
+        model.parent.mkdir(parents=True)
+        save_file({"weight": np.ones(3)}, model)
+
+    former, pipeline.run = pipeline.run, run
+    assert reproduce.main([str(finished)]) == 1
+    assert "model.safetensors.weight" in capsys.readouterr().out
 
 
 def test_what_changed_is_named(pipeline, finished, capsys):

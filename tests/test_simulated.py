@@ -136,7 +136,7 @@ def test_the_usual_run_on_a_simulated_market(tmp_path):
     done = subprocess.run(
         [
             sys.executable, "-m", "experiments.run", "data=simulated/regime",
-            "evaluation.n_bootstrap=20", f"hydra.run.dir={tmp_path / 'run'}",
+            "evaluation.n_bootstrap=40", f"hydra.run.dir={tmp_path / 'run'}",
         ],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from experiments.evaluation.trajectory_store import load_trajectories
 from experiments.evaluation.walk_forward import WalkForward
 
 SMALL = (
-    "+exp=smoke", "evaluation=walk_forward", "evaluation.n_windows=2", "evaluation.n_bootstrap=20",
+    "+exp=smoke", "evaluation=walk_forward", "evaluation.n_windows=2", "evaluation.n_bootstrap=40",
     "n_seeds=2", "+agent@agents.second=ppo", "agents.second.total_steps=4096",
     "agents.second.num_envs=64", "agents.second.n_steps=16", "agents.second.batch_size=256",
     "agents.second.evaluations=4", "evaluation.baselines.momentum=null",

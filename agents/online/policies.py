@@ -95,7 +95,8 @@ class Market(BuyAndHold):
 
 
 class Hindsight:
-    """Base of the yardsticks that read the future: from the first decision to the panel's end.
+    """Base of the yardsticks that read the future: from the first decision to the panel's end,
+    which is that of the test window where a run makes them.
 
     They choose among the assets that are tradable at the first decision, without regard to costs.
     """

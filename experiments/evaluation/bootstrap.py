@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,33 @@ def check_replications(replications: int) -> None:
     Raises:
         InputError: naming the range.
     """
-    if not 1 <= replications <= MOST_REPLICATIONS or replications != int(replications):
+    number = isinstance(replications, (int, float)) and not isinstance(replications, bool)
+    if (
+        not number
+        or not 1 <= replications <= MOST_REPLICATIONS
+        or replications != int(replications)
+    ):
         raise InputError(
             f"n_bootstrap must be >= 1, whole and at most {MOST_REPLICATIONS:,}, got "
-            f"{replications:,}; 1,000 is usual"
+            f"{replications}; 1,000 is usual"
+        )
+
+
+def check_intervals(replications: int, level: float) -> None:
+    """As `check_replications`, and refuses a level that is none, or for which the replications are
+    too few: on both sides of an interval there must be some.
+
+    Raises:
+        InputError: naming the range.
+    """
+    check_replications(replications)
+    if not isinstance(level, (int, float)) or not 0 < level < 1:
+        raise InputError(f"level must lie in (0, 1), got {level}; 0.95 is usual")
+    needed = ceil(2.0 / (1.0 - level) - 1e-9) - 1
+    if replications < needed:
+        raise InputError(
+            f"n_bootstrap={replications} is too few for intervals at level={level:g}: at least "
+            f"{needed:,}, and 1,000 is usual"
         )
 
 

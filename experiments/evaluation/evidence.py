@@ -197,9 +197,7 @@ def evaluate(
         InputError: a name without trajectories, no common dates, strategies that are all ruined at
             once, a level outside (0, 1), or a number of replications outside its range.
     """
-    bootstrap.check_replications(n_bootstrap)
-    if not 0 < level < 1:
-        raise InputError(f"level must lie in (0, 1), got {level}; 0.95 is usual")
+    bootstrap.check_intervals(n_bootstrap, level)
     named = [BENCHMARK] if BENCHMARK in trajectories else []
     roles = dict.fromkeys(agents, "agent") | dict.fromkeys(baselines, "baseline")
     roles |= dict.fromkeys(named, "benchmark")

@@ -46,10 +46,11 @@ class Plan:
                 "evaluation.baselines must keep at least one baseline to compare with; "
                 "leave single ones out with evaluation.baselines.NAME=null"
             )
+        whole_number(self.purge, "evaluation.purge", 0)
         if self.workers is not None:
             whole_number(self.workers, "evaluation.workers", 1)
         # Before hours of training, not after them.
-        bootstrap.check_replications(self.n_bootstrap)
+        bootstrap.check_intervals(self.n_bootstrap, self.level)
 
     def windows(self, market: MarketData, warmup: int) -> list[Splits]:
         """One `Splits` for each test window, in the order of time; test windows are consecutive.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.rollout import Trajectory
 from envs.errors import InputError
+from experiments.run_folder import write_bytes
 
 FORMAT = 1
 DATES = ("decision_dates", "dates")
@@ -22,19 +23,23 @@ OPTIONAL = ("n_listed", "held")
 
 
 def save_trajectories(path: Path | str, trajectories: Mapping[str, Sequence[Trajectory]]) -> None:
-    """Writes name -> trajectories, atomically: a kill leaves the former file as it was.
+    """Writes name -> trajectories, replacing at once: a kill leaves the former file as it was.
 
     Layout: `/NAME/INDEX/` with one dataset a series and `costs/KIND`; dates are int64 nanoseconds.
+
+    Raises:
+        InputError: naming the file, if it cannot be written.
     """
     path = Path(path)
-    draft = path.with_name(path.name + ".partial")
-    with h5py.File(draft, "w", track_order=True) as file:
+    # Made in memory: on a full disk the library fails again and again, and at last in its exit.
+    made = io.BytesIO()
+    with h5py.File(made, "w", track_order=True) as file:
         file.attrs["format"] = FORMAT
         for name, runs in trajectories.items():
             group = file.create_group(name, track_order=True)
             for index, trajectory in enumerate(runs):
                 _write(group.create_group(str(index), track_order=True), trajectory)
-    os.replace(draft, path)
+    write_bytes(path, made.getbuffer())
 
 
 def load_trajectories(path: Path | str) -> dict[str, list[Trajectory]]:
@@ -90,6 +95,12 @@ def _packed(array: np.ndarray) -> dict[str, object]:
 
 def _read(group: h5py.Group) -> Trajectory:
     seed = group.attrs.get("seed")
+    n = len(group["dates"])
+    for series in [*(group[key] for key in (*DATES, *SERIES)), *group["costs"].values()]:
+        # The value before the first step is there, too.
+        steps = len(series) - series.name.endswith("/value")
+        if steps != n:
+            raise KeyError(f"{series.name} has {steps} steps, not {n}")
     return Trajectory(
         name=str(group.attrs["name"]),
         seed=None if seed is None else int(seed),

@@ -61,7 +61,6 @@ class WalkForward(Plan):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole_number(self.n_windows, "evaluation.n_windows", 1)
-        whole_number(self.purge, "evaluation.purge", 0)
         if self.train_rows is not None:
             whole_number(self.train_rows, "evaluation.train_rows", MIN_STEPS + 1)
         for key in ("test_share", "validation_share"):

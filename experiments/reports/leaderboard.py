@@ -47,9 +47,10 @@ def _preface(found: Found) -> list[str]:
         "are stated for each market; settings are the same on all markets, tuned on none.",
         "",
         "Ranked by Sharpe ratio (mean over seeds). `[low, high]`: 95 % intervals of a stationary "
-        "bootstrap of dates and seeds. *Better* and *worse*: the interval of the difference in "
-        "growth excludes zero, and p, corrected for all comparisons of the market (Holm), is at "
-        "most 0.05; *if alone*: only the interval does, as some do by luck among so many. "
+        "bootstrap of dates, drawn for all seeds together. *Better* and *worse*: the interval of "
+        "the difference in growth excludes zero, and p, corrected for all comparisons of the "
+        "market (Holm), is at most 0.05; *if alone*: only the interval does, as some do by luck "
+        "among so many. "
         "Strategies marked † were chosen with the test window in view: they are bounds and take no "
         "rank.",
         "",
