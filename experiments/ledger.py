@@ -16,7 +16,7 @@ import os
 import secrets
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,7 @@ DEFAULT = "outputs/ledger.jsonl"
 VARIABLE = "TRADEWIND_LEDGER"
 KILLED = "killed or running"
 SHORT = 12
+DIGITS = 6  # of the id of a run, where a reader tells a few of them apart
 # What the lines of an event hold.
 HOLDS: dict[str, dict[str, type | UnionType]] = {
     "genesis": {"ledger": str, "machine": str | None},
@@ -60,6 +61,7 @@ class Run:
         choice: the same of the strategies of a run without agents, once it has read a window.
         windows: the test windows that it read; none where it did not come so far.
         outcome: "finished", "refused", "failed", "interrupted", or `KILLED`.
+        looked: whether it may have seen results before it went on where it had been interrupted.
         strategies: name -> Sharpe ratio per period and so on; empty unless finished.
     """
 
@@ -70,6 +72,7 @@ class Run:
     data: dict[str, str] = field(default_factory=dict)
     windows: list[Window] = field(default_factory=list)
     outcome: str = KILLED
+    looked: bool = False
     reason: str = ""
     periods_per_year: float = 1.0
     strategies: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -79,6 +82,11 @@ class Run:
         return self.data.get("fingerprint") == fingerprint and any(
             overlap(mine, other) for mine in self.windows for other in windows
         )
+
+    @property
+    def may_have_looked(self) -> bool:
+        """Whether somebody may have seen what it earns there: not if it was refused."""
+        return bool(self.windows) and (self.looked or self.outcome != "refused")
 
 
 # ---------------------------------------------------------------------- lines
@@ -176,6 +184,7 @@ def runs(lines: Sequence[Line]) -> dict[str, Run]:
         if run is None:
             continue
         if line["event"] == "resumed":
+            run.looked = run.may_have_looked
             run.outcome, run.reason = KILLED, ""
         elif line["event"] == "read":
             run.data, run.choice = line["data"], line.get("strategies", {})
@@ -201,14 +210,15 @@ def tried(
 
     A trial is an agent, or a strategy of a run without agents, with all settings that it depends
     on; the same trial twice counts once. One that failed or was killed behind the point at which
-    the test window is read counts, too, and has None.
+    the test window is read counts, too, and has None; one that was refused has shown nothing and
+    does not count.
 
     Args:
         windows: first decision and last return of each.
     """
     found: dict[str, float | None] = {}
     for run in runs(lines).values():
-        if run.has_read(fingerprint, windows):
+        if run.may_have_looked and run.has_read(fingerprint, windows):
             for name, key in (run.agents or run.choice).items():
                 sharpe = run.strategies.get(name, {}).get("sharpe")
                 annual = None if sharpe is None else sharpe * run.periods_per_year**0.5
@@ -245,7 +255,8 @@ def trials(
 
 
 def readings(lines: Sequence[Line], fingerprint: str, windows: Sequence[Window]) -> tuple[int, int]:
-    """Runs, and different configurations among them, that have read some of these windows."""
+    """Runs, and different configurations among them, that have read some of these windows; also
+    those that were refused afterwards."""
     found = [run for run in runs(lines).values() if run.has_read(fingerprint, windows)]
     return len(found), len({run.config for run in found})
 
@@ -287,10 +298,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "verify":
         print(f"{chain.path}: {in_words(chain)}")
     elif arguments.command == "show":
-        _print(("begun", "name", "agents", "data", "test", "outcome", "sharpe"), _rows(chain))
-        for run in runs(chain.lines).values():
+        columns = ("run", "begun", "name, settings", "agents", "data", "test", "outcome", "sharpe")
+        _print(columns, _rows(chain))
+        for key, run in runs(chain.lines).items():
             if run.reason:
-                print(f"{_begun(run)} {run.begun['name']}, {run.outcome}: {run.reason}")
+                print(f"{key[:DIGITS]} {run.begun['name']}, {run.outcome}: {run.reason}")
     else:
         columns = ("data", "fingerprint", "test", "runs", "configurations", "trials")
         _print(columns, _counts(chain, arguments.data))
@@ -328,17 +340,30 @@ def _shown(run: Run) -> str:
     return f"{best} {sharpes[best]:.2f}\nbest of {len(sharpes)}"
 
 
-def _begun(run: Run) -> str:
-    return str(run.begun["time"]).replace("T", " ")[:16]
+def _apart(run: Run, every: Iterable[Run]) -> list[str]:
+    """The settings of its command line that not all runs of its name share, in short."""
+    alike = [r.begun.get("overrides", []) for r in every if _name(r) == _name(run)]
+    given = run.begun.get("overrides", [])
+    parts = [text.partition("=") for text in given if any(text not in other for other in alike)]
+    return [".".join(key.split(".")[-2:]) + sign + value for key, sign, value in parts]
+
+
+def _name(run: Run) -> str:
+    return str(run.begun["name"])
 
 
 def _rows(chain: Chain) -> list[list[str]]:
     rows = []
-    for run in runs(chain.lines).values():
+    known = runs(chain.lines)
+    for key, run in known.items():
         test = "\n".join((run.windows[0][0], run.windows[-1][1])) if run.windows else "not read"
-        begun, data = _begun(run).replace(" ", "\n"), run.data.get("name", "")
-        agents = ", ".join(run.agents) or "none"
-        rows.append([begun, run.begun["name"], agents, data, test, run.outcome, _shown(run)])
+        begun = str(run.begun["time"])[:16].replace("T", "\n")
+        first, count = run.begun.get("seed", "?"), run.begun.get("n_seeds", 1)
+        seeds = f"seed {first}" if count == 1 else f"{count} seeds from {first}"
+        agents = f"{', '.join(run.agents)}\n{seeds}" if run.agents else "none"
+        name = "\n".join([_name(run), *_apart(run, known.values())])
+        data = run.data.get("name", "")
+        rows.append([key[:DIGITS], begun, name, agents, data, test, run.outcome, _shown(run)])
     return rows
 
 
@@ -363,7 +388,8 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, padding=(0, 1, 0, 0))
     for k, column in enumerate(columns):
-        table.add_column(column, no_wrap=k == 0 or "\n" in "".join(row[k] for row in rows))
+        whole = k == 0 or any("\n" in row[k] and "=" not in row[k] for row in rows)
+        table.add_column(column, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

@@ -161,7 +161,9 @@ def trial(cfg: DictConfig, folder: Path, given: Trials | None = None) -> Iterato
     try:
         yield entry
     except BaseException as error:
-        outcome = "refused" if isinstance(error, InputError) else "failed"
+        # What comes behind the results, a tracker's complaint say, comes too late to be a refusal.
+        refused = isinstance(error, InputError) and entry.evidence is None
+        outcome = "refused" if refused else "failed"
         if isinstance(error, KeyboardInterrupt):
             outcome = "interrupted"
         entry.evidence = None
@@ -258,12 +260,13 @@ def agent_hashes(cfg: DictConfig) -> dict[str, str]:
 def baseline_hashes(cfg: DictConfig) -> dict[str, str]:
     """Name of each baseline -> hash of its settings and of what it is measured on.
 
-    Seeds, features and rewards are for agents: a baseline is the same whatever they are.
+    Seeds, features and rewards are for agents: a baseline is the same whatever they are. So it is
+    however the rows are split: on which of them it was tried, the ledger knows from the windows.
     """
     tree = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(tree, dict)
-    baselines = tree["evaluation"].pop("baselines", None) or {}
-    shared = {key: tree.get(key) for key in ("data", "env", "cost", "evaluation")}
+    baselines = tree["evaluation"].get("baselines") or {}
+    shared = {key: tree.get(key) for key in ("data", "env", "cost")}
     return {
         name: _hash({**shared, "baseline": name, "settings": one})
         for name, one in baselines.items()

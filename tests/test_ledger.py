@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +20,14 @@ from experiments.evaluation.evidence import Evidence, StrategyEvidence
 from experiments.evaluation.skill import measure_skill
 from experiments.evaluation.splits import Splits
 from experiments.provenance import command_line
-from experiments.trials import NO_LEDGER, agent_hashes, annual_sharpe, config_hash, trial
+from experiments.trials import (
+    NO_LEDGER,
+    agent_hashes,
+    annual_sharpe,
+    baseline_hashes,
+    config_hash,
+    trial,
+)
 from tests.trajectories import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +52,7 @@ def evidence(paths, trials):
         role = "agent" if name == "ppo" else "baseline"
         strategies[name] = StrategyEvidence(role, [0], [False], {}, skill)
     window = {"periods_per_year": runs[0].periods_per_year}
-    return Evidence(window, {}, strategies, [], [], asdict(trials))
+    return Evidence(window, {}, strategies, [], trials=trials)
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def events(path):
     [
         "name=other", "tracking=wandb", "resume=folder", "ledger=null", "agent.torch_threads=4",
         "agent.env_threads=2", "agent.device=cuda", "evaluation.workers=3",
-        "evaluation.n_bootstrap=10", "evaluation.level=0.9", "hydra.run.dir=elsewhere",
+        "evaluation.n_bootstrap=40", "evaluation.level=0.9", "hydra.run.dir=elsewhere",
     ],
 )  # fmt: skip
 def test_what_no_result_depends_on_is_not_in_the_hash(override):
@@ -265,10 +271,34 @@ def test_trials_are_different_agents_on_returns_that_were_seen_before(run):
     assert count("agent=ppo", "seed=2", windows=[WHOLE]) == 3
     assert count("agent=ppo", "seed=3", windows=[EARLY, LATE]) == 4
     assert count("agent=ppo", windows=[EARLY], market=OTHER) == 1
-    # What failed behind the point at which it could look has been tried; what came before, not.
-    with pytest.raises(InputError):
-        run("agent=ppo", "seed=4", windows=[EARLY], fails=InputError("late"))
+    # What failed behind the point at which it could look has been tried; what was refused, not.
+    with pytest.raises(RuntimeError):
+        run("agent=ppo", "seed=4", windows=[EARLY], fails=RuntimeError("late"))
     assert count("agent=ppo", windows=[EARLY]) == 5
+    with pytest.raises(InputError):
+        run("agent=ppo", "seed=5", windows=[EARLY], fails=InputError("bad"))
+    again = run("agent=ppo", windows=[EARLY])
+    assert again.evidence.trials.count == 5 and "read by 9 runs" in again.words
+
+
+def test_a_refusal_takes_no_trial_back(run, path, tmp_path):
+    """Neither one behind the results, nor one of a run that was killed before it went on."""
+    with (
+        pytest.raises(InputError),
+        trial(config("agent=ppo", "seed=8", f"ledger={path}"), tmp_path) as entry,
+    ):
+        entry.reads(MARKET, [WHOLE])
+        entry.found(run("agent=ppo").evidence)
+        raise InputError("the tracker is away")
+    assert next(iter(ledger.runs(lines(path)).values())).outcome == "failed"
+    assert run("agent=ppo").evidence.trials.count == 2
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        run("agent=ppo", "seed=9", fails=KeyboardInterrupt(), folder=folder)
+    with pytest.raises(InputError):
+        run("agent=ppo", "seed=9", fails=InputError("no data here"), folder=folder)
+    assert list(ledger.runs(lines(path)).values())[-1].outcome == "refused"
+    assert run("agent=ppo").evidence.trials.count == 3
 
 
 def test_a_run_that_was_refused_before_it_read_is_no_trial(run, path, tmp_path):
@@ -304,6 +334,15 @@ def test_without_agents_every_strategy_of_the_run_is_a_trial(run):
     assert run().evidence.trials.count == 1
     run("agent=ppo")
     assert run().evidence.trials.count == 2
+
+
+def test_a_baseline_is_one_trial_however_the_rows_are_split(run):
+    run()
+    assert run("evaluation=walk_forward").evidence.trials.count == 1
+    assert run("evaluation=walk_forward", "env.execution=same_close").evidence.trials.count == 2
+    tuned = "evaluation.baselines.equal_weight.every=5"
+    one, two = baseline_hashes(config()), baseline_hashes(config(f"+{tuned}"))
+    assert one.pop("equal_weight") != two.pop("equal_weight") and one == two
 
 
 def test_report_and_command_say_one_number(run, path, capsys, monkeypatch):
@@ -420,9 +459,27 @@ def test_show_and_trials(run, path, capsys, monkeypatch):
         assert text in printed
     assert ledger.main(["trials", str(path)]) == 0
     rows = [row.split() for row in capsys.readouterr().out.splitlines()[1:]]
-    assert [row[-3:] for row in rows] == [["2", "2", "2"], ["1", "1", "1"]]
+    assert [row[-3:] for row in rows] == [["2", "2", "1"], ["1", "1", "1"]]
     assert ledger.main(["trials", str(path), "--data", OTHER.fingerprint[:8]]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_show_tells_the_jobs_of_a_sweep_apart(path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    with ledger.opened(path) as chain:
+        for k in range(4):
+            overrides = ["+exp=smoke", f"agent.learning_rate=0.{k + 1}"]
+            ledger.add(
+                chain, "begun", run=f"{k}abcdef0123456789", name="smoke", config="c",
+                agents={"ppo": str(k)}, seed=k // 2, n_seeds=5, overrides=overrides,
+            )  # fmt: skip
+    assert ledger.main(["show", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "exp=smoke" not in printed
+    assert max(map(len, printed.splitlines())) <= 100
+    for k in range(4):
+        assert f"{k}abcde " in printed and f"agent.learning_rate=0.{k + 1} " in printed
+    assert printed.count("5 seeds from 0") == printed.count("5 seeds from 1") == 2
 
 
 def test_a_run_that_was_killed_is_counted(run, path, tmp_path):
