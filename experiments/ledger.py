@@ -298,8 +298,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "verify":
         print(f"{chain.path}: {in_words(chain)}")
     elif arguments.command == "show":
-        columns = ("run", "begun", "name, settings", "agents", "data", "test", "outcome", "sharpe")
-        _print(columns, _rows(chain))
+        heads = ("run", "begun", "name, settings", "agents", "data", "test", "outcome", "sharpe")
+        _print(heads, _rows(chain))
         for key, run in runs(chain.lines).items():
             if run.reason:
                 print(f"{key[:DIGITS]} {run.begun['name']}, {run.outcome}: {run.reason}")

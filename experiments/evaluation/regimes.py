@@ -15,6 +15,7 @@ Where the dates of a panel are made up there are no years and months, and only t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ from experiments.evaluation.robustness import rows_of
 
 WINDOW = 63
 FEWEST_PAST = 126
-# Fewer steps than this say nothing: they are counted and not measured.
+# Fewer steps than this, or than a quarter of a year, say nothing at a yearly rate: they are counted
+# and not measured.
 FEWEST_STEPS = 20
 REGIMES = {
     "up": "months in which the equal-weight mix rose",
@@ -98,7 +100,8 @@ def breakdown(
         regimes `up` and `down`; `definitions`; `unknown`, steps without a volatility before them;
         `regimes: name -> {"steps", "share"}`; `years: [{"year", "steps", "partial"}]`;
         `strategies: name -> {"regimes": {name: {"cagr", "sharpe"}}, "years": [total return]}`, with
-        None where there are fewer than `FEWEST_STEPS` steps or the measure is not defined.
+        None where there are fewer than `fewest_steps` steps, `FEWEST_STEPS` or a quarter of a
+        year, or the measure is not defined.
     """
     runs = [t for each in trajectories.values() for t in each]
     longest = max(runs, key=lambda t: len(t.dates))
@@ -107,6 +110,7 @@ def breakdown(
     regimes = market_regimes(market, first, stop)
     inside = {k: rows for k, rows in regimes.items() if real or k not in CALENDAR}
     n = stop - first
+    fewest = max(FEWEST_STEPS, math.ceil(longest.periods_per_year / 4))
     year_of = longest.dates.astype("datetime64[Y]").astype(int) + 1970
     years = np.unique(year_of) if real else np.array([], np.int64)
     strategies = {}
@@ -116,7 +120,7 @@ def breakdown(
         a_year = each[0].periods_per_year
         found = {}
         for regime, rows in inside.items():
-            enough = int(rows.sum()) >= FEWEST_STEPS
+            enough = int(rows.sum()) >= fewest
             found[regime] = {
                 "cagr": _mean([cagr(r[rows], a_year) for r in padded]) if enough else None,
                 "sharpe": _mean(
@@ -130,7 +134,7 @@ def breakdown(
     return {
         "real_dates": real,
         "definitions": {k: REGIMES[k] for k in inside},
-        "fewest_steps": FEWEST_STEPS,
+        "fewest_steps": fewest,
         "unknown": int(n - (inside["calm"] | inside["usual"] | inside["wild"]).sum()),
         "regimes": {
             k: {"steps": int(v.sum()), "share": float(v.mean())} for k, v in inside.items()

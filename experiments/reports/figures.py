@@ -21,7 +21,6 @@ from experiments.reports.axes import (
     set_margins,
     shared_legend,
     short_label,
-    thousands,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 
 ROLLING = 252
 TURNOVER_ROWS = 21
-PANELS = {
-    "train_reward": "Reward per step in training",
-    "validation": "Reward per step on validation (ring: tested)",
-}
 NAMED_ASSETS = 8
 # Wealth of a ruined run is drawn down to FLOOR, for a logarithm has no zero; what grows beyond
 # CEILING, on broken prices say, is drawn there.
@@ -293,7 +288,7 @@ def trading(run: Run, fig: Figure, narrow: bool) -> None:
         ends.append((name, paid, f"{paid:.2f} %"))
     axes[0].set_title("Active share against 1/N, %")
     axes[1].set_title(f"Turnover a step, % of value (mean of {TURNOVER_ROWS} steps)")
-    axes[2].set_title("Costs paid so far, % of value")
+    axes[2].set_title("Costs so far: sum of the steps' % of value")
     # The first purchase is not what a strategy trades from day to day: it leaves the panel.
     later = [_turnover(t)[TURNOVER_ROWS:] for n, r in run.roles.items() if r != "benchmark"
              for t in run.trajectories[n]]  # fmt: skip
@@ -307,51 +302,6 @@ def trading(run: Run, fig: Figure, narrow: bool) -> None:
         shared_legend(fig, run.lines, ends, 2)
     else:
         end_labels(axes[2], run.lines, ends)
-
-
-def learning(
-    curves: Mapping[str, Mapping[str, Sequence[float]]], run: Run, fig: Figure, narrow: bool
-) -> None:
-    """What training measured by environment steps: one panel a measure, one line a seed."""
-    panels = learning_panels(curves)
-    axes = np.atleast_1d(fig.subplots(len(panels), 1, sharex=True))
-    set_margins(fig, left=64, right=14, top=26, bottom=62, hspace=0.3)
-    known = set()
-    for ax, measure in zip(axes, panels, strict=True):
-        for key, curve in curves.items():
-            agent = key.split("/")[0]
-            line = run.lines.get(agent) or style.lines({agent: "agent"})[agent]
-            y = np.array([np.nan if v is None else v for v in curve.get(measure, [])], dtype=float)
-            x = np.asarray(curve["steps"], dtype=float)[: len(y)]
-            keep = np.isfinite(y[: len(x)])
-            text = label(agent) if agent not in known else None
-            known.add(agent)
-            mark = "o" if keep.sum() <= 40 else ""
-            ax.plot(x[keep], y[: len(x)][keep], color=line.colour, linewidth=1.4, alpha=0.75,
-                    marker=mark, markersize=3, label=text)  # fmt: skip
-            step = chosen_step(curve)
-            if measure == "validation" and step is not None:
-                best = y[list(curve["steps"]).index(step)]
-                ax.plot(step, best, "o", markersize=9, markerfacecolor="none", zorder=6,
-                        markeredgecolor=style.INK, markeredgewidth=1.6)  # fmt: skip
-        ax.set_title(PANELS.get(measure) or measure.replace("_", " ").capitalize())
-    axes[-1].xaxis.set_major_formatter(thousands)
-    axes[-1].set_xlabel("environment steps")
-    if len(known) > 1:
-        axes[0].legend(loc="lower right")
-
-
-def chosen_step(curve: Mapping[str, Sequence[float]]) -> int | None:
-    """Step of the policy that is tested: the first with the best validation score; None without."""
-    scores = np.array([np.nan if v is None else v for v in curve.get("validation", [])], float)
-    if not np.isfinite(scores).any():
-        return None
-    return int(curve["steps"][int(np.nanargmax(scores))])
-
-
-def learning_panels(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
-    """Measures that some curve holds, in order of appearance."""
-    return list(dict.fromkeys(k for curve in curves.values() for k in curve if k != "steps"))
 
 
 def legend_room(run: Run, narrow: bool) -> float:

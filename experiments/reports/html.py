@@ -8,6 +8,9 @@ from html import escape
 from experiments.evaluation.metrics import BY_NAME
 from experiments.reports.figures import Run
 
+# Columns, that of the row heads among them.
+FIT_A_PHONE = 5
+
 
 def section(key: str, title: str, *parts: str) -> str:
     """A section with a heading; `parts` are HTML."""
@@ -40,8 +43,13 @@ def bullets(items: Iterable[str], kind: str = "") -> str:
 
 
 def scroll_box(table: str, name: str) -> str:
-    """A region of its own for a wide table: it scrolls, by keyboard too, and the page does not."""
-    return (
+    """A region of its own for a wide table: it scrolls, by keyboard too, and the page does not.
+
+    On a phone, which hides scroll bars, a line above says that a table of many columns goes on.
+    """
+    wide = table.split("</thead>")[0].count("<th ") > FIT_A_PHONE
+    hint = '<p class="hint" aria-hidden="true">Scroll sideways for more →</p>' if wide else ""
+    return hint + (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
     )
 

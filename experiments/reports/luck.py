@@ -240,10 +240,8 @@ def _definitions(items: Sequence[tuple[str, str]]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`momentum, PPO and risk parity`; many are counted."""
+    """`momentum, PPO and risk parity`."""
     words = [_lower(label(n)) for n in names]
-    if len(words) > 8:
-        words = [*words[:7], f"{len(words) - 7} more"]
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 

@@ -25,8 +25,7 @@ from experiments.reports.regimes import regimes_section
 from experiments.reports.robustness import robustness_section
 from experiments.reports.style import figure_html
 from experiments.reports.summary import done, headline, leaders, sureness, versus
-
-Curves = Mapping[str, Mapping[str, Sequence[float]]]
+from experiments.reports.training import Curves, kept, training_section, untrained
 
 
 def write_report(
@@ -65,6 +64,7 @@ def write_report(
     """
     run = Run(evidence, trajectories)
     found, windows = analysis or {}, splits or {}
+    settings = yaml.safe_load(config_yaml) or {}
     parts = [
         _performance(run),
         luck_section(run, notes),
@@ -72,14 +72,15 @@ def write_report(
         robustness_section(run, found.get("robustness", {})),
         attribution_section(run, found.get("attribution", {})),
         regimes_section(run, found.get("regimes", {}), _months(run)),
-        _learning(run, learning_curves or {}, config_yaml),
+        training_section(run, learning_curves or {}, settings),
         _what_was_run(provenance, windows),
         _limits(evidence, trajectories, notes, found),
         section("config", "Resolved config", details("config.yaml", config_yaml)),
     ]
     parts = [part for part in parts if part]
+    learned = untrained(kept(learning_curves or {}, settings))
     sections = [
-        _header(run, title, provenance, windows, first),
+        _header(run, title, provenance, windows, first, learned),
         _contents(parts),
         *parts,
     ]
@@ -114,6 +115,7 @@ def _header(
     provenance: Mapping[str, Any],
     splits: Mapping[str, Sequence[Any]],
     first: Sequence[str],
+    learned: Sequence[str],
 ) -> str:
     w = run.evidence.window
     where = (
@@ -129,6 +131,7 @@ def _header(
         done(evidence, splits, provenance),
         *evidence.caveats,
         *(headline(evidence) if evidence.of_role("agent") else [leaders(evidence)]),
+        *learned,
         *sureness(evidence),
     ]
     sentences = "".join(paragraph(words) for words in said)
@@ -265,10 +268,10 @@ def _figures(run: Run) -> str:
                 partial(paths.draw_fan, run),
                 (height, height),
                 f"Wealth of {', '.join(label(n) for n in fans)} over seeds: median and range.",
-                "The line, and the number beside it, is the median over seeds (beside the wealth "
+                "The line, and its number, is the median over seeds (in the figure of wealth "
                 f"above it is the geometric mean),{quartiles} the light band all of them: what "
-                "the luck of training changes. Black: equal weight. A steady slope in the lower "
-                "panel is a steady lead or lag; a jump is a single event.",
+                "the luck of training changes. Black: equal weight. Over the wealth of equal "
+                "weight a steady slope is a steady lead or lag; a jump is a single event.",
             )
         )
     if rows:
@@ -304,7 +307,9 @@ def _figures(run: Run) -> str:
             (600, 690),
             "Active share, turnover and cumulative costs of every strategy over time.",
             "Turnover counts buys and sells, so that replacing everything is 200 %; the first "
-            f"purchase runs off the panel. An active share of 0 is 1/N.{thin}",
+            "purchase runs off the panel. An active share of 0 is 1/N. Costs are added up over the "
+            "steps, each in percent of the value at its step: where trades go on for long, the sum "
+            f"may pass 100 %.{thin}",
         )
     )
     return section("paths", "How it got there", *parts)
@@ -325,8 +330,9 @@ def _exposure(run: Run, thin: str) -> str:
             110 + 170 * panels + 8 * len(run.roles),
         ),
         "What every strategy has invested over time: gross, net and cash.",
-        "Just after each trade. Gross: sum of the sizes of all positions; net: longs less "
-        f"shorts.{thin}",
+        "Just after each trade."
+        + (" Gross: sum of the sizes of all positions; net: longs less shorts." * (panels > 1))
+        + thin,
     )
 
 
@@ -347,54 +353,6 @@ def _months(run: Run) -> list[str]:
     return ["<h3>Monthly returns</h3>", *shown, paragraph(words, "note")]
 
 
-def _learning(run: Run, curves: Curves, config_yaml: str) -> str:
-    panels = figures.learning_panels(curves)
-    if not panels:
-        return ""
-    figure = figure_html(
-        "learning",
-        partial(figures.learning, curves, run),
-        (50 + 210 * len(panels), 60 + 190 * len(panels)),
-        f"Learning curves by environment steps: {', '.join(p.replace('_', ' ') for p in panels)}.",
-        f"One line a seed. {_reward_text(config_yaml)}",
-    )
-    items = "".join(f"<li>{escape(text)}</li>" for text in _chosen(curves))
-    chosen = (
-        "<p>Each seed is tested with the policy that scored best on validation; the test window "
-        f"had no say.</p><ul>{items}</ul>"
-        if items
-        else ""
-    )
-    return section("training", "How it learned", chosen, figure)
-
-
-def _chosen(curves: Curves) -> list[str]:
-    """At which step the policy of each seed was chosen, of how many it was trained for."""
-    found = []
-    for key, curve in curves.items():
-        agent, _, seed = key.partition("/")
-        step = figures.chosen_step(curve)
-        if step is not None:
-            name = f"{label(agent)}, seed {seed}" if seed else label(agent)
-            found.append(f"{name}: chosen at step {step:,} of {curve['steps'][-1]:,}")
-    return found
-
-
-def _reward_text(config_yaml: str) -> str:
-    """The unit of the curves, and what their sign means."""
-    reward = (yaml.safe_load(config_yaml) or {}).get("reward") or {}
-    text = "Both curves are the reward per step, as scaled by <code>reward.scale</code>"
-    if "scale" in reward:
-        text += f" ({reward['scale']:g})"
-    terms = reward.get("terms") or {}
-    if terms.get("excess_log_return") and reward.get("benchmark") == "equal_weight":
-        text += (
-            ". It is in excess of equal weight without costs, so that equal weight itself, which "
-            "pays for its trades, is below zero"
-        )
-    return f"{text}."
-
-
 def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[Any]]) -> str:
     facts: dict[str, Any] = {}
     for window, days in splits.items():
@@ -408,8 +366,7 @@ def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[A
             partial(paths.draw_windows, splits),
             (84 + 34 * len(windows), 84 + 34 * len(windows)),
             "; ".join(f"{key}: {span[0]} to {span[1]}" for key, span in splits.items()) + ".",
-            "What was trained on, chosen on and tested on. Between them some rows are left out, so "
-            "that nothing of one window is seen in the next.",
+            _windows_in_words(windows),
         )
     if len(windows) > 1:
         more = (
@@ -417,6 +374,22 @@ def _what_was_run(provenance: Mapping[str, Any], splits: Mapping[str, Sequence[A
         )
         return section("run", "What was run", figure, tables.facts_html(provenance), more)
     return section("run", "What was run", figure, tables.facts_html(facts | dict(provenance)))
+
+
+def _windows_in_words(windows: Sequence[Mapping[str, Any]]) -> str:
+    """What the timeline shows, for those who trained and for those who did not."""
+    if not any(len(window) > 1 for window in windows):
+        return "What was tested on. Nothing was trained or chosen on other rows."
+    words = (
+        "What was trained on, chosen on and tested on. Between these some rows are left out, so "
+        "that nothing of one is seen in the next."
+    )
+    if len(windows) > 1:
+        words += (
+            " Each window has agents of its own: those of a later one may learn from rows on which "
+            "those of an earlier one were tested."
+        )
+    return words
 
 
 def _limits(

@@ -53,7 +53,7 @@ def robustness_section(run: Run, found: Mapping[str, Any]) -> str:
         else figure_html(
             "delays",
             partial(draw_delays, run, found),
-            (60 + 34 * rows, 60 + 40 * rows),
+            (60 + 52 * rows, 60 + 52 * rows),
             "Growth a year of every strategy with all trades 0 to 3 rows later.",
             "The darkest bar is the run; each lighter one makes every trade one row later. The "
             f"first {found.get('delays_after', 0)} steps, in which late trades would still be "
@@ -285,15 +285,15 @@ def draw_delays(run: Run, found: Mapping[str, Any], fig: Figure, narrow: bool) -
         for k in range(len(delays)):
             y = row + (k - (len(delays) - 1) / 2) * height
             # Not transparent: grid lines would shine through.
-            ax.barh(y, shown[name][k], height * 0.86, linewidth=0,
+            value = shown[name][k]
+            if not np.isfinite(value):
+                continue
+            ax.barh(y, value, height * 0.86, linewidth=0,
                     color=paler(run.lines[name].colour, (0.0, 0.35, 0.6, 0.78)[k]))  # fmt: skip
-        if not np.isfinite(shown[name][0]):
-            continue
-        left = shown[name][0] < 0
-        ax.annotate(CAGR.text(mean(found["strategies"][name]["delays"][0]), suffix=False),
-                    (shown[name][0], row - 1.5 * height), xytext=(-4 if left else 4, 0),
-                    textcoords="offset points", va="center", ha="right" if left else "left",
-                    fontsize=9, color=style.MUTED)  # fmt: skip
+            ax.annotate(CAGR.text(mean(found["strategies"][name]["delays"][k]), suffix=False),
+                        (value, y), xytext=(-4 if value < 0 else 4, 0),
+                        textcoords="offset points", va="center", color=style.MUTED,
+                        ha="right" if value < 0 else "left", fontsize=9)  # fmt: skip
     ax.axvline(0, color=style.INK, linewidth=0.8)
     ax.set_yticks(range(len(known)), [short_label(n) if narrow else label(n) for n in known])
     ax.set_ylim(len(known) - 0.4, -0.6)

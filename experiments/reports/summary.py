@@ -66,9 +66,13 @@ def done(
     elif trains:
         on = f" anew before each of {len(trains)} test windows"
     it = "it" if len(agents) == 1 else "them"
+    unseen = f"none of which was used to train or to choose {it}"
+    if len(tested) > 1:
+        # A later window may train and choose on the days of an earlier one.
+        unseen = "each by agents that were trained and chosen on days before it"
     return (
         f"{count} {'was' if len(agents) == 1 else 'were'} trained{on} and then {judged}, "
-        f"none of which was used to train or to choose {it}{',' if costs else ''}{costs}, beside "
+        f"{unseen}{',' if costs else ''}{costs}, beside "
         f"{baselines} baseline{'s' if baselines != 1 else ''}."
     )
 
@@ -107,10 +111,19 @@ def sureness(evidence: Evidence) -> list[str]:
         ]
         if deflated:
             out.append(
-                f"Deflated for {count:,} trials, the probability of a Sharpe ratio beyond the luck "
-                f"of the search is: {', '.join(deflated)}."
+                f"Deflated for {count:,} trials, the probability of a Sharpe ratio (against cash) "
+                f"beyond the luck of the search is: {', '.join(deflated)}"
+                f"{_equal_weight_too(evidence)}."
             )
     return out
+
+
+def _equal_weight_too(evidence: Evidence) -> str:
+    """The same probability of who searched nothing: what is common to all is not skill."""
+    plain = evidence.strategies.get(REFERENCE)
+    if plain is None or plain.skill is None or plain.skill.psr is None:
+        return ""
+    return f"; that of {label(REFERENCE).lower()}, without trials: {chance(plain.skill.psr)}"
 
 
 def _too_few_draws(evidence: Evidence, comparisons: int) -> str:
