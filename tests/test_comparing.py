@@ -28,7 +28,7 @@ def row(name="ppo", drift=0.0, seeds=3, n=400, noise=0.0, first=0, **kinds):
         luck = noise * np.random.default_rng(1000 + seed).standard_normal()
         net = t.net_return + (0.0 if t.ruined else drift + luck)
         runs.append(replace(t, net_return=net, value=np.r_[1.0, np.cumprod(1 + net)]))
-    evidence = evaluate({name: runs}, agents=[name], baselines=[], n_bootstrap=20)
+    evidence = evaluate({name: runs}, agents=[name], baselines=[], n_bootstrap=40)
     return Row(("a",), name, {}, evidence, runs, None, {}, None, runs[0])
 
 
@@ -204,7 +204,7 @@ def test_null_agents_are_told_apart_at_the_nominal_rate():
         for r in range(2):
             base = simulate("equal_weight", seed=0, n=250, market_seed=0)
             runs = [replace(base, seed=s, net_return=days[r] + luck[r, s]) for s in range(3)]
-            evidence = evaluate({"a": runs}, agents=["a"], baselines=[], n_bootstrap=1)
+            evidence = evaluate({"a": runs}, agents=["a"], baselines=[], n_bootstrap=39)
             rows.append(Row(("a",), "a", {}, evidence, runs, None, {}))
         found = compared(*rows, measure="mean_log_return", seed=k)
         rejected.append(found.pairs[0, 1].p_value <= 0.05)
@@ -230,7 +230,7 @@ def test_ruined_rows_are_left_out_and_named():
 def test_what_was_chosen_in_hindsight_is_no_competitor():
     bound = row("best", drift=1e-3)
     evidence = evaluate(
-        {"best": bound.trajectories}, agents=["best"], baselines=[], n_bootstrap=5,
+        {"best": bound.trajectories}, agents=["best"], baselines=[], n_bootstrap=40,
         hindsight=["best"],
     )  # fmt: skip
     bound = replace(bound, evidence=evidence)
@@ -243,7 +243,7 @@ def test_what_was_chosen_in_hindsight_is_no_competitor():
 def test_a_row_without_the_measure_is_left_out_and_named():
     flat = row("flat")
     runs = [replace(t, net_return=t.cash_return) for t in flat.trajectories]
-    evidence = evaluate({"flat": runs}, agents=["flat"], baselines=[], n_bootstrap=5)
+    evidence = evaluate({"flat": runs}, agents=["flat"], baselines=[], n_bootstrap=40)
     flat = replace(flat, trajectories=runs, evidence=evidence)
     found = compared(row("a"), flat, row("b", drift=1e-4), measure="sharpe")
     assert found.standings[1] is None

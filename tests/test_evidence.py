@@ -371,6 +371,64 @@ def test_a_truncated_or_foreign_store_is_named(tmp_path: Path) -> None:
         load_trajectories(path)
 
 
+def test_equal_growth_is_tested_by_its_logarithm() -> None:
+    """One that multiplies wealth beside one that does not: growth a year is as sure as its log."""
+    rng = np.random.default_rng(5)
+    market = 0.01 * rng.standard_normal(400)
+    run = {
+        "ppo": [simulate("ppo", seed=0, n=400)],
+        "equal_weight": [simulate("equal_weight", n=400)],
+    }
+    for name, net in (("ppo", market + 0.02 * rng.standard_normal(400) + 0.006),
+                      ("equal_weight", market)):  # fmt: skip
+        run[name] = [replace(run[name][0], net_return=net, value=np.r_[1, np.cumprod(1 + net)])]
+    e = evidence_of(run, n_bootstrap=499)
+    growth, log = (e.difference("ppo", "equal_weight", k) for k in ("cagr", "mean_log_return"))
+    assert growth is not None and log is not None
+    assert growth.value == pytest.approx(
+        m.cagr(run["ppo"][0].net_return, 252) - m.cagr(market, 252)
+    )
+    assert growth.value > 1.0  # more than 100 percentage points a year
+    assert growth.p_value == log.p_value and growth.verdict == log.verdict == "better"
+    base = 1 + m.cagr(market, 252)
+    assert (growth.low, growth.high) == pytest.approx(
+        [base * np.expm1(log.low), base * np.expm1(log.high)]
+    )
+
+
+def test_the_interval_of_a_difference_in_growth_covers_the_true_one() -> None:
+    rng = np.random.default_rng(6)
+    covered, means = 0, (0.0008, 0.0004)
+    logs = [252 * (mean - 0.01**2 / 2) for mean in means]
+    truth = np.exp(logs[0]) - np.exp(logs[1])
+    for _ in range(200):
+        common = 0.008 * rng.standard_normal(500)
+        run = {}
+        for name, log in zip(("ppo", "equal_weight"), logs, strict=True):
+            net = np.expm1(log / 252 + common + 0.006 * rng.standard_normal(500))
+            t = simulate(name, n=500)
+            run[name] = [replace(t, net_return=net, value=np.r_[1, np.cumprod(1 + net)])]
+        d = evaluate(run, agents=["ppo"], baselines=["equal_weight"], n_bootstrap=99).difference(
+            "ppo", "equal_weight", "cagr"
+        )
+        assert d is not None and d.low is not None and d.high is not None
+        covered += d.low <= truth <= d.high
+    assert 0.95 - 3.3 * np.sqrt(0.05 * 0.95 / 200) <= covered / 200 <= 1.0
+
+
+def test_pairs_with_a_bound_are_not_counted() -> None:
+    run = example_run(n=200)
+    names = {"agents": ["ppo"], "baselines": BASELINES, "n_bootstrap": 99, "seed": 1}
+    e = evaluate(run, **names, hindsight=["momentum"])  # type: ignore[arg-type]
+    others = {key: runs for key, runs in run.items() if key != "momentum"}
+    names["baselines"] = [name for name in BASELINES if name != "momentum"]
+    without = evaluate(others, **names)  # type: ignore[arg-type]
+    assert e.difference("ppo", "momentum", "cagr").p_holm is None  # type: ignore[union-attr]
+    for d in without.differences:
+        mine = e.difference(d.agent, d.baseline, d.measure)
+        assert mine is not None and d.p_holm == mine.p_holm
+
+
 def test_arrays_of_unequal_length_are_named(tmp_path: Path) -> None:
     path = tmp_path / "t.h5"
     save_trajectories(path, {"equal_weight": [simulate("equal_weight", n=30)]})

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from experiments.comparing.gap import Gap
 from experiments.evaluation import bootstrap
 from experiments.evaluation import bootstrap_kernels as kernels
+from experiments.evaluation.estimates import in_growth
 from experiments.evaluation.intervals import holm
 from experiments.evaluation.metrics import BY_NAME, Float, Steps
 from experiments.evaluation.splits import date_text
@@ -132,13 +133,16 @@ def across(
         seed: of the draws; equal seeds give equal bits.
     """
     metric, notes = BY_NAME[measure], []
-    kept = []
+    kept: list[int] = []
     for i, row in enumerate(rows):
         why = ""
         if row.evidence.strategies[row.strategy].metrics[measure].value is None:
             why = f"has no {metric.label}: {metric.undefined}"
         if row.ruined or row.bound:
             why = "was ruined" if row.ruined else "was chosen with the test window in view"
+        per_year = steps_a_year(row)
+        if not why and kept and per_year != (usual := steps_a_year(rows[kept[0]])):
+            why = f"counts {per_year:g} steps a year, not {usual:g} as {kept[0] + 1}"
         if why:
             notes.append(f"{i + 1} {row.title} {why}; it is not ranked and not compared in pairs")
         else:
@@ -148,7 +152,16 @@ def across(
     steps, common = common_steps([rows[i].trajectories for i in kept])
     if len(common) < FEWEST_STEPS:
         return None
-    j, c = kernels.VALUES.index(measure), kernels.PAIRED.index(measure)
+    for i in kept:
+        own = len(rows[i].trajectories[0].dates)
+        if own > len(common):
+            notes.append(
+                f"{i + 1} {rows[i].title}: {len(common):,} of its {own:,} steps are from and to "
+                "the same dates in all rows; ranks and pairs are of these alone"
+            )
+    # Equal growth is tested by its logarithm, as in a run.
+    tested = "mean_log_return" if measure == "cagr" else measure
+    j, c = kernels.VALUES.index(tested), kernels.PAIRED.index(tested)
     returns = np.stack([s.net_return.mean(axis=0) for s in steps])
     block = bootstrap.block_length(returns, squares=False)
     draw = partial(bootstrap.resample, mean_block=block, seed=seed)
@@ -161,7 +174,8 @@ def across(
     draws = np.split(each, np.cumsum(sizes)[:-1])
     if not np.isfinite(each).all():
         return None
-    observed = [np.asarray(metric.compute(s)) for s in steps]
+    observed = [np.asarray(BY_NAME[tested].compute(s)) for s in steps]
+    shown = [float(metric.compute(s).mean()) for s in steps]
     rng = np.random.default_rng([seed, 1])
     means = np.stack([_drawn_means(d, rng) for d in draws])
     standings: list[Standing | None] = [None] * len(rows)
@@ -178,11 +192,13 @@ def across(
             seeds=(observed[a], observed[b]),
         )
         low, high = gap.interval(level)
+        if measure == "cagr":
+            low, high = in_growth(low, shown[b]), in_growth(high, shown[b])
         chance, edges = improvement(
             draws[a], draws[b], level, np.random.default_rng([seed, 2, a, b])
         )
         pairs[kept[a], kept[b]] = Pair(
-            value=gap.value,
+            value=shown[a] - shown[b],
             low=low,
             high=high,
             p_value=gap.p_value(),
@@ -203,13 +219,16 @@ def across(
 
 
 def common_steps(groups: Sequence[Sequence[Trajectory]]) -> tuple[list[Steps], NDArray[Any]]:
-    """The seeds of every row `[S, n]` on the dates that all rows share, and these dates.
+    """The seeds of every row `[S, n]` on the steps that all rows share, and their dates.
 
-    Ruined runs, which end early, do not belong here.
+    A step is the same where it was decided and ended on the same dates: from Friday to Monday is
+    another one than from Sunday to Monday. Ruined runs, which end early, do not belong here.
     """
-    common = groups[0][0].dates
+    common, decided = groups[0][0].dates, groups[0][0].decision_dates
     for t in (t for group in groups for t in group):
-        common = common[np.isin(common, t.dates)]
+        at = np.minimum(np.searchsorted(t.dates, common), len(t.dates) - 1)
+        same = (t.dates[at] == common) & (t.decision_dates[at] == decided)
+        common, decided = common[same], decided[same]
     out = []
     for group in groups:
         net, cash, turnover, cost, active = (
@@ -218,6 +237,11 @@ def common_steps(groups: Sequence[Sequence[Trajectory]]) -> tuple[list[Steps], N
         )
         out.append(Steps(net, cash, turnover, cost, active, group[0].periods_per_year))
     return out, common
+
+
+def steps_a_year(row: Row) -> float:
+    """For annualisation."""
+    return row.evidence.window["periods_per_year"]
 
 
 def _on_dates(t: Trajectory, series: Any, common: NDArray[Any]) -> Float:

@@ -61,6 +61,8 @@ def sweep_tests(candidates: Sequence[Row], rows: Sequence[Row] = ()) -> dict[str
     if len(common) < FEWEST_STEPS:
         return found | {"reason": f"the candidates share only {len(common)} dates"}
     found["steps"] = len(common)
+    if len({candidate.evidence.window["periods_per_year"] for candidate in whole}) > 1:
+        return found | {"reason": "they do not count the same number of steps a year"}
     names = [named[_key(candidate)] for candidate in whole]
     candidate_steps = steps[: len(whole)]
     pooled = np.stack([s.net_return.mean(axis=0) for s in candidate_steps])

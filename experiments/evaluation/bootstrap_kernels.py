@@ -22,8 +22,8 @@ VALUES = (
 # The first of them have a standard error, on these scales. Deviations could, but the error of a
 # variance is a matter of fourth moments, which fat tails leave unknown: a quotient by it explodes.
 SCALES = ("log1p", "log1p", "identity", "identity", "identity")
-# Differences have one on the scale that they are printed in.
-PAIRED = ("cagr", "mean_log_return", "sharpe")
+# Differences have one, too. Equal growth is tested by its logarithm, which is a mean of returns.
+PAIRED = ("mean_log_return", "sharpe")
 TAIL = 0.05
 RESOLUTION = 1e-12
 
@@ -209,7 +209,7 @@ def resample_nb(
         values: `[R, K, 14]` written: means over the series of a strategy.
         errors: `[R, K, 5]` written: their standard errors on the scales `SCALES`.
         trimmed: `[R, K, 14]` written: interquartile means over the `seeds` drawn.
-        pair_errors: `[R, P, 3]` written: standard errors of the differences in `PAIRED`.
+        pair_errors: `[R, P, 2]` written: standard errors of the differences in `PAIRED`.
     """
     n_draws, n = index.shape
     n_strategies, n_values, n_errors = values.shape[1], values.shape[2], errors.shape[2]
@@ -243,7 +243,7 @@ def resample_nb(
                 errors[r, k, m] = errors[r, k, m] / scale if scale > 0.0 else np.nan
         for p in range(len(pairs)):
             one, other = total[pairs[p, 0]], total[pairs[p, 1]]
-            for c, m in enumerate((1, 2, 3)):
+            for c, m in enumerate((2, 3)):
                 for t in range(n):
                     gap[t] = one[m, t] - other[m, t]
                 pair_errors[r, p, c] = error_nb(gap, decay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from experiments.evaluation.intervals import (
 from experiments.evaluation.metrics import BY_NAME, Float, Metric, Steps
 
 # What an agent is compared by: the two ways to say growth, and growth for the risk taken.
-COMPARED = PAIRED
+COMPARED = ("cagr", *PAIRED)
 NO_INTERVAL_RUIN = "a ruined run has no interval: resampling repeats or forgets the ruin"
 NO_INTERVAL_UNDEFINED = "undefined in some resampled histories"
 # A corrected p-value above it is no finding.
@@ -69,7 +70,8 @@ class Difference:
         share_above_zero: share of replications in which the agent was ahead.
         seeds_above_zero: share of the agent's seeds that were ahead on the dates as they came.
         p_value: two-sided, of no difference; None without an interval.
-        p_holm: the same, corrected (Holm 1979) for all pairs of agent and baseline of the measure.
+        p_holm: the same, corrected (Holm 1979) for all pairs of agent and baseline of the measure
+            but those with a bound, which have None.
     """
 
     agent: str
@@ -162,11 +164,16 @@ def difference(
         level: of the interval.
         ruined: whether any seed of either was.
     """
-    metric, j, c = BY_NAME[measure], VALUES.index(measure), PAIRED.index(measure)
+    metric = BY_NAME[measure]
     ours, theirs = metric.compute(steps[0]), metric.compute(steps[1]).mean()
     value = _number(ours.mean() - theirs)
     if value is None:
         return Difference(*names, measure, None, None, None, None, None, metric.undefined)
+    if measure == "cagr":
+        logs = difference(names, "mean_log_return", steps, drawn, positions, level, ruined)
+        ends = [None if x is None else in_growth(x, theirs) for x in (logs.low, logs.high)]
+        return replace(logs, measure=measure, value=value, low=ends[0], high=ends[1])
+    j, c = VALUES.index(measure), PAIRED.index(measure)
     ahead = float(np.mean(ours > theirs))
     one, other, pair = positions
     gap, errors = drawn.values[one, j] - drawn.values[other, j], drawn.pair_errors[pair, c]
@@ -180,11 +187,28 @@ def difference(
     return Difference(*names, measure, value, *interval, above, ahead, p_value=p)
 
 
-def corrected(differences: list[Difference]) -> list[Difference]:
-    """The same with `p_holm`: corrected for all pairs of a measure."""
+def in_growth(gap: float, growth: float) -> float:
+    """A difference of log growth a year in terms of growth a year, beside one that grows by
+    `growth`.
+
+    Whoever grows faster in one grows faster in the other. The difference of growth itself is not
+    tested: it weighs resampled histories by how rich both became in them, and finds little where
+    growth is strong.
+    """
+    return (1.0 + growth) * float(np.expm1(gap))
+
+
+def corrected(differences: list[Difference], bounds: Collection[str] = ()) -> list[Difference]:
+    """The same with `p_holm`: corrected for all pairs of a measure.
+
+    Args:
+        bounds: strategies that were chosen with the test window in view. Nobody is to be told from
+            them, so pairs with one are not counted, and have none.
+    """
     of: dict[str, list[int]] = {}
     for i, d in enumerate(differences):
-        of.setdefault(d.measure, []).append(i)
+        if d.agent not in bounds and d.baseline not in bounds:
+            of.setdefault(d.measure, []).append(i)
     out = list(differences)
     for places in of.values():
         for i, p in zip(places, holm([differences[i].p_value for i in places]), strict=True):

@@ -292,7 +292,7 @@ def evaluate(
         window=window,
         bootstrap=settings,
         strategies=strategies,
-        differences=corrected(differences),
+        differences=corrected(differences, bounds),
         notes=notes,
         caveats=list(caveats),
         trials=counted,

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
-from experiments.evaluation.table import label, span
+from experiments.evaluation.table import bounds, label, span
 
 COLUMNS = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 WITH_INTERVAL = ("cagr", "sharpe")
@@ -75,6 +75,8 @@ def _against(evidence: Evidence, agent: str, other: str) -> str:
     if d is None:
         return ""
     value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
+    if bounds(evidence, d):
+        return f"{value} (a bound)"
     return f"{value} {d.standing}" + ("" if d.p_holm is None else f", p {d.p_holm:.2g}")
 
 
@@ -165,8 +167,8 @@ def _market(evidence: Evidence, facts: Mapping[str, Any]) -> list[str]:
         "|---:|---|" + "---:|" * (len(heads) - 2),
     ]
     order = ranked(evidence)
-    bounds = [n for n, s in evidence.strategies.items() if n not in order]
-    for name in [*order, *bounds]:
+    others = [n for n, s in evidence.strategies.items() if n not in order]
+    for name in [*order, *others]:
         strategy = evidence.strategies[name]
         mark = " †" if strategy.hindsight else ""
         bold = "**" if strategy.role == "agent" else ""
