@@ -104,6 +104,17 @@ def test_too_little_is_said_and_not_measured():
     assert (terciles_so_far(np.full(10, np.nan), np.arange(10)) == -1).all()
 
 
+@pytest.mark.parametrize(("per_year", "fewest"), [(252.0, 63), (365.0, 92), (12.0, 20)])
+def test_less_than_a_quarter_of_a_year_has_no_yearly_rate(per_year, fewest):
+    market = replace(dated(n_rows=300), periods_per_year=per_year)
+    found = breakdown(market, {"equal_weight": [hold(market, start=180)]})
+    assert found["fewest_steps"] == fewest
+    steps = {name: regime["steps"] for name, regime in found["regimes"].items()}
+    assert any(20 <= n < 63 for n in steps.values())
+    measured = found["strategies"]["equal_weight"]["regimes"]
+    assert all((measured[name]["cagr"] is None) is (n < fewest) for name, n in steps.items())
+
+
 def test_seeds_are_averaged_and_a_ruined_one_earns_nothing_afterwards():
     market = dated(n_rows=300)
     whole = hold(market, start=150)

@@ -80,7 +80,7 @@ def draw_fan(run: Run, fig: Figure, narrow: bool) -> None:
         what = "wealth over that of equal weight" if relative else "wealth (log scale)"
         title = f"{label(name)}, median and range of {len(runs)} seeds:"
         # No room for labels beside the lines: the title says where the median ends.
-        ax.set_title(f"{title}\n{what}, {ends[0][2]}" if narrow else f"{title} {what}")
+        ax.set_title(f"{title}\n{what}: ends at {ends[0][2]}" if narrow else f"{title} {what}")
         if not relative:
             low, high = (f(float(f(x)) for x in map(np.ravel, every)) for f in (min, max))
             log_axis(ax, low, high)

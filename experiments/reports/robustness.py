@@ -207,9 +207,9 @@ def _sizes_in_words(found: Mapping[str, Any]) -> str:
         "root of s, on top of the stated costs, and no order exceeds the volume"
     )
     if impact["by"] == "capital":
-        return f"Right: with price impact, by starting wealth in the currency of the prices; {law}."
+        return f"Second panel: with price impact, by starting wealth in the currency of the prices; {law}."
     return (
-        "Right: with price impact, by starting wealth as a share of the volume of a row of each "
+        "Second panel: with price impact, by starting wealth as a share of the volume of a row of each "
         f"asset (the panel has no volume, so the share is assumed); {law}."
     )
 
@@ -298,7 +298,7 @@ def draw_delays(run: Run, found: Mapping[str, Any], fig: Figure, narrow: bool) -
     ax.set_yticks(range(len(known)), [short_label(n) if narrow else label(n) for n in known])
     ax.set_ylim(len(known) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.margins(x=0.12)
+    ax.margins(x=0.2 if narrow else 0.12)
     ax.set_title("CAGR by delay of 0, 1, 2 and 3 rows, %")
 
 
