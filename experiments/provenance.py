@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
 
@@ -49,12 +49,21 @@ class Machine(TypedDict):
     cpu_count: int | None
 
 
+class Start(TypedDict):
+    """An earlier start of the same run; `seconds` where it came to its end."""
+
+    started: str
+    git: GitState
+    seconds: float | None
+
+
 class Provenance(TypedDict):
-    """What readers need of the `provenance.json` of a finished run."""
+    """What readers need of the `provenance.json` of a finished run; `earlier` where it went on."""
 
     command: str
     started: str
     seconds: float
+    earlier: NotRequired[list[Start]]
     data: Data
     git: GitState
     machine: Machine

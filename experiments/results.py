@@ -42,7 +42,8 @@ def begin_provenance(
 ) -> dict[str, Any]:
     """Writes `provenance.json` as the run begins, since the source may change while it runs.
 
-    A run that is resumed keeps, under `earlier`, when and from which commit it was begun.
+    A run that goes on keeps, under `earlier`, when and from which commit it was begun, and the
+    seconds that this took where it came to its end.
 
     Args:
         settings: hash of the settings, by which `experiments.same_run` knows the run again.
@@ -59,10 +60,11 @@ def begin_provenance(
     )
     facts["settings"] = settings
     path = folder / "provenance.json"
-    if path.exists() and not (folder / "metrics.json").exists():
+    if path.exists():
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
             begun = {key: before[key] for key in ("started", "git", "command")}
+            begun["seconds"] = before.get("seconds")
             facts["earlier"] = [*before.get("earlier", []), begun]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(

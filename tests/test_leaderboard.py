@@ -21,6 +21,15 @@ FACTS = {
 }
 
 
+def test_the_time_is_that_of_all_starts(evidence):
+    git = {"commit": "f" * 40, "dirty": False}
+    begun = {"started": "2026-11-20T23:00:00+00:00", "git": git}
+    earlier = [{**begun, "seconds": None}, {**begun, "seconds": 510.0}]
+    text = page({"made": (evidence, {**FACTS, "earlier": earlier})}, {"made": "up"}, small=False)
+    assert "commit ffffffffff, 0123456789, 2026-11-20 and 2026-11-21" in text
+    assert "10 minutes of runs (1 starts that were interrupted are not counted)" in text
+
+
 @pytest.fixture(scope="module")
 def evidence():
     paths = {

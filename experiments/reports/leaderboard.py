@@ -190,13 +190,17 @@ def _market(evidence: Evidence, facts: Mapping[str, Any]) -> list[str]:
 def _origin(found: Found) -> list[str]:
     facts = [facts for _, facts in found.values()]
     machine = facts[0]["machine"]
-    commits = list(dict.fromkeys(str(f["git"]["commit"])[:10] for f in facts))
-    changed = " with local changes" if any(f["git"]["dirty"] for f in facts) else ""
-    days = sorted({f["started"][:10] for f in facts})
-    total = sum(f["seconds"] for f in facts)
+    # A market may have been trained in several starts, and measured again by a later version.
+    starts = [start for f in facts for start in (*f.get("earlier", []), f)]
+    commits = list(dict.fromkeys(str(s["git"]["commit"])[:10] for s in starts))
+    changed = " with local changes" if any(s["git"]["dirty"] for s in starts) else ""
+    days = sorted({s["started"][:10] for s in starts})
+    total = sum(s["seconds"] or 0.0 for s in starts)
+    lost = sum(s["seconds"] is None for s in starts)
+    broken = f" ({lost} starts that were interrupted are not counted)" if lost else ""
     return [
         f"`make leaderboard`, commit {', '.join(commits)}{changed}, {' and '.join(days)}, "
-        f"{machine['processor']}, {machine['cpu_count']} cores: {total / 60:.0f} minutes of runs, "
-        "as many side by side as there are cores.",
+        f"{machine['processor']}, {machine['cpu_count']} cores: {total / 60:.0f} minutes of "
+        f"runs{broken}, as many side by side as there are cores.",
         "",
     ]
