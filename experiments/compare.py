@@ -14,7 +14,13 @@ from pathlib import Path
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain
 from experiments.comparing.comparison import Comparison, compare_runs
-from experiments.comparing.tables import comparison_csv, comparison_table, pairs_csv, table_cells
+from experiments.comparing.tables import (
+    comparison_csv,
+    comparison_table,
+    pairs_csv,
+    table_cells,
+    verdicts_in_words,
+)
 from experiments.evaluation.estimates import COMPARED
 from experiments.evaluation.metrics import BY_NAME
 
@@ -69,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(comparison_table(comparison, console.width))
     if comparison.statistics is not None:
         print(f"rank: by {BY_NAME[comparison.statistics.measure].label}, 1 is the best")
+    if counted := verdicts_in_words(comparison.rows):
+        console.print(counted, highlight=False, markup=False)
     for sentence in sentences(comparison):
         console.print(sentence, highlight=False, markup=False)
     for note in comparison.notes:

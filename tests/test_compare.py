@@ -26,7 +26,7 @@ def make_run(folder: Path, seed: int = 0, bps: float = 5.0, agent: bool = True) 
         del run["ppo"]
     agents = ["ppo"] if agent else []
     baselines = [name for name in run if name not in ("ppo", "benchmark")]
-    evaluate(run, agents=agents, baselines=baselines, n_bootstrap=30).write(folder / "metrics.json")
+    evaluate(run, agents=agents, baselines=baselines, n_bootstrap=40).write(folder / "metrics.json")
     save_trajectories(folder / "trajectories.h5", run)
     config = {"seed": seed, "cost": {"commission_bps": bps}, "env": {"window": 1}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -130,7 +130,7 @@ def test_growth_less_equal_weight_is_in_points(tmp_path: Path) -> None:
 def test_different_windows_are_said(tmp_path: Path) -> None:
     one, two = make_run(tmp_path / "a"), make_run(tmp_path / "b")
     run = {"equal_weight": [simulate("equal_weight", n=90)]}
-    evaluate(run, agents=[], baselines=["equal_weight"], n_bootstrap=5).write(two / "metrics.json")
+    evaluate(run, agents=[], baselines=["equal_weight"], n_bootstrap=40).write(two / "metrics.json")
     save_trajectories(two / "trajectories.h5", run)
     assert any("test windows differ" in w for w in compare_runs([one, two]).notes)
 

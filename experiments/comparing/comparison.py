@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from experiments.comparing.folders import expand
-from experiments.comparing.rows import Row, read_rows, together, warnings
+from experiments.comparing.rows import Row, caveats, once, read_rows, together, warnings
 from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across
 from experiments.evaluation.intervals import holm
 
@@ -25,12 +25,14 @@ class Comparison:
         statistics: ranks and pairs; None where fewer than two rows can be compared.
         sweep: what choosing the best of all jobs is worth; empty with fewer than two jobs.
         notes: what a reader must know, in plain words.
+        caveats: of the prices and the execution, in plain words.
     """
 
     rows: list[Row]
     statistics: Statistics | None = None
     sweep: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
 
 
 def compare_runs(
@@ -49,8 +51,8 @@ def compare_runs(
     from experiments.comparing.sweep import sweep_tests
 
     runs, unfinished = expand(folders)
-    jobs = read_rows(runs)
-    rows = together(jobs) if aggregate else jobs
+    jobs, repeated = once(read_rows(runs))
+    rows = corrected(together(jobs) if aggregate else jobs)
     settings = rows[0].evidence.bootstrap
     pairs = len(rows) * (len(rows) - 1) // 2
     statistics = across(
@@ -65,7 +67,7 @@ def compare_runs(
         level=settings["level"],
         seed=settings["seed"],
     )
-    notes = unfinished + warnings(rows)
+    notes = unfinished + repeated + warnings(rows)
     if statistics is not None:
         notes += statistics.notes
         lowest = len(statistics.pairs) / (statistics.settings["replications"] + 1)
@@ -76,19 +78,32 @@ def compare_runs(
             )
         windows = {(r.evidence.window["first"], r.evidence.window["last"]) for r in rows}
         if len(windows) > 1:
-            s = statistics
             notes.append(
-                f"ranks and pairs are of the {s.steps:,} steps that all share, {s.first} to "
-                f"{s.last}; the table's measures are of each run's own window"
+                f"ranks and pairs are of the {common_span(statistics, rows)}; the table's measures "
+                "are of each run's own window"
             )
     elif len(rows) > 1:
         notes.append(
             f"no ranks and no pairs: fewer than two rows have the measure on {FEWEST_STEPS} "
             "common dates"
         )
-    return Comparison(rows, statistics, sweep_tests(jobs, rows), notes)
+    return Comparison(rows, statistics, sweep_tests(jobs, rows), notes, caveats(rows))
 
 
-def holm_across(rows: Sequence[Row]) -> list[float | None]:
-    """P-value of each row's growth less its equal weight, corrected for the number of rows."""
-    return holm([None if r.less_reference is None else r.less_reference.p_value for r in rows])
+def corrected(rows: Sequence[Row]) -> list[Row]:
+    """The rows with the p-values of their growth less equal weight corrected for each other (Holm),
+    in place of the other pairs of their runs, which are not shown; bounds are not counted."""
+    whole = ((k, row.less_reference) for k, row in enumerate(rows) if not row.bound)
+    known = [(k, d) for k, d in whole if d is not None]
+    out = list(rows)
+    for (k, d), p in zip(known, holm([d.p_value for _, d in known]), strict=True):
+        out[k] = replace(rows[k], less_reference=replace(d, p_holm=p))
+    return out
+
+
+def common_span(statistics: Statistics, rows: Sequence[Row]) -> str:
+    """The steps that all rows share; dates that are made up are not told."""
+    text = f"{statistics.steps:,} steps that all rows share"
+    if all(row.evidence.window["real_dates"] for row in rows):
+        text += f", {statistics.first} to {statistics.last}"
+    return text

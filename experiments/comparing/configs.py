@@ -50,6 +50,23 @@ def flat(config: Config, prefix: str = "") -> dict[str, Any]:
     return out
 
 
+def own_settings(config: Config, agent: str | None) -> dict[str, Any]:
+    """The settings of one agent of a run: its own as `agent.*`, none of another agent.
+
+    Args:
+        config: of the run, flat: the first agent under `agent.*`, more under `agents.NAME.*`.
+        agent: its name; None for a strategy that is no agent: it has none of them.
+    """
+    more = f"agents.{agent}."
+    prefix = more if any(key.startswith(more) for key in config) else "agent."
+    own = {k: v for k, v in config.items() if not k.startswith(("agent.", "agents."))}
+    own = {k: v for k, v in own.items() if k not in ("agent", "agents")}
+    if agent is None:
+        return own
+    mine = {k.removeprefix(prefix): v for k, v in config.items() if k.startswith(prefix)}
+    return own | {f"agent.{k}": v for k, v in mine.items()}
+
+
 def without_luck(config: Config) -> dict[str, Any]:
     """The settings that make a run what it is: all but its seed and where it was tracked."""
     return {k: v for k, v in config.items() if k not in LUCK and not k.startswith(LUCK_GROUPS)}

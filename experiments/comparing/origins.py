@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.comparing.configs import value_text
+from experiments.evaluation.table import span
 
 if TYPE_CHECKING:
     from experiments.comparing.rows import Row
 
-HEADS = ("Rows", "Data", "Returns", "Costs", "Command", "Commit")
+HEADS = ("Rows", "Data", "Test window", "Costs", "Command", "Commit")
 UNKNOWN = "not recorded"
 SHORT = 12
 
@@ -52,17 +53,27 @@ def read_origin(path: Path) -> Origin:
     )
 
 
+def where(rows: Sequence[Row]) -> str:
+    """Data, test window and costs of the rows in one line."""
+    return " · ".join(
+        (
+            joined(origin.data for row in rows for origin in row.origins),
+            joined(span(row.evidence.window) for row in rows),
+            joined(costs_in_words(row.whole_config) for row in rows),
+        )
+    )
+
+
 def origin_cells(rows: Sequence[Row]) -> list[list[str]]:
     """A line for the rows that have all of it in common, under `HEADS`."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for number, row in enumerate(rows, 1):
-        window = row.evidence.window
         told = (
             joined(
                 f"{o.data}, {o.fingerprint[:SHORT]}" if o.fingerprint else o.data
                 for o in row.origins
             ),
-            f"{window['first']} to {window['last']}",
+            span(row.evidence.window),
             costs_in_words(row.whole_config),
             joined(o.command for o in row.origins),
             joined(o.commit for o in row.origins),

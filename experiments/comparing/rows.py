@@ -15,6 +15,7 @@ from experiments.comparing.configs import (
     MOST_SHOWN,
     differing,
     in_words,
+    own_settings,
     read_config,
     without_luck,
 )  # fmt: skip
@@ -22,7 +23,7 @@ from experiments.comparing.folders import short_names
 from experiments.comparing.origins import Origin, read_origin
 from experiments.evaluation.alignment import check_finite
 from experiments.evaluation.evidence import Difference, Evidence, evaluate
-from experiments.evaluation.table import label
+from experiments.evaluation.table import label, span
 
 if TYPE_CHECKING:
     from agents.rollout import Trajectory
@@ -43,7 +44,8 @@ class Row:
         evidence: of the run; of several, of their seeds together, beside equal weight.
         trajectories: of this strategy, one a seed.
         less_reference: its growth less that of equal weight; None for equal weight itself.
-        whole_config: every setting; fingerprint: of the data, None where it is not recorded.
+        whole_config: every setting, of agents' only its own.
+        fingerprint: of the data; None where it is not recorded.
         origins: where each run comes from.
         reference: trajectory of the run's own equal weight, after the run's own costs.
         known: scores against the known answer, one a seed; empty where there is none.
@@ -77,6 +79,12 @@ class Row:
     def bound(self) -> bool:
         """Whether it was chosen with the test window in view: no competitor."""
         return self.evidence.strategies[self.strategy].hindsight
+
+    @property
+    def verdict(self) -> str:
+        """On its growth against equal weight; empty where it is not compared."""
+        d = self.less_reference
+        return "" if d is None else "a bound" if self.bound else d.standing
 
     @property
     def ruined(self) -> bool:
@@ -120,6 +128,7 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
                 )
             for trajectory in trajectories[strategy]:
                 check_finite(f"{run}: {strategy}", trajectory)
+            learned = evidence.strategies[strategy].role == "agent"
             rows.append(
                 Row(
                     runs=(name,),
@@ -128,7 +137,7 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
                     evidence=evidence,
                     trajectories=trajectories[strategy],
                     less_reference=evidence.difference(strategy, REFERENCE, "cagr"),
-                    whole_config=config,
+                    whole_config=own_settings(config, strategy if learned else None),
                     fingerprint=origin.fingerprint,
                     origins=(origin,),
                     reference=next(iter(trajectories.get(REFERENCE, [])), None),
@@ -146,6 +155,37 @@ def _with_differences(rows: Sequence[Row]) -> list[Row]:
     return [replace(r, config={k: r.whole_config.get(k) for k in keys}) for r in rows]
 
 
+def once(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Each result once: a training that several runs repeat bit for bit is no further candidate.
+
+    Returns:
+        `(rows, notes)`; a note names the runs of a result that was left out.
+    """
+    found: dict[str, Row] = {}
+    again: dict[str, list[Row]] = {}
+    for row in rows:
+        result = [(t.seed, t.dates.tobytes(), t.net_return.tobytes()) for t in row.trajectories]
+        key = repr((_kind(row), result))
+        if key in found:
+            again.setdefault(key, []).append(row)
+        else:
+            found[key] = row
+    notes = []
+    for key, others in again.items():
+        runs = ", ".join(row.run for row in [found[key], *others])
+        notes.append(
+            f"{label(found[key].strategy)} is the same in {runs}: equal settings, seeds and "
+            "returns; it is shown and counted once"
+        )
+    return _with_differences(list(found.values())), notes
+
+
+def _kind(row: Row) -> str:
+    """What rows have in common that differ in nothing but luck."""
+    kind = sorted(without_luck(row.whole_config).items())
+    return repr((kind, row.strategy, row.fingerprint))
+
+
 def together(rows: Sequence[Row]) -> list[Row]:
     """Rows of runs that differ in nothing but their seed become one, at the place of the first.
 
@@ -153,8 +193,7 @@ def together(rows: Sequence[Row]) -> list[Row]:
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        kind = sorted(without_luck(row.whole_config).items())
-        groups.setdefault(repr((kind, row.strategy, row.fingerprint)), []).append(row)
+        groups.setdefault(_kind(row), []).append(row)
     found = {id(row): group for group in groups.values() for row in group}
     out: list[Row] = []
     for row in rows:
@@ -173,8 +212,16 @@ def together(rows: Sequence[Row]) -> list[Row]:
 
 
 def _same_days(group: Sequence[Row]) -> bool:
-    windows = {(r.evidence.window["first"], r.evidence.window["last"]) for r in group}
-    return len(windows) == 1
+    return len({_days(row) for row in group}) == 1
+
+
+def _days(row: Row) -> tuple[str, str]:
+    return row.evidence.window["first"], row.evidence.window["last"]
+
+
+def comparable(rows: Sequence[Row]) -> bool:
+    """Whether all are of the same data and test window: then one can be the best of them."""
+    return _same_days(rows) and len({row.fingerprint for row in rows}) == 1
 
 
 def _merged(group: Sequence[Row]) -> Row:
@@ -193,6 +240,8 @@ def _merged(group: Sequence[Row]) -> Row:
         seed=settings["seed"],
         n_bootstrap=settings["replications"],
         level=settings["level"],
+        real_dates=first.evidence.window["real_dates"],
+        caveats=first.evidence.caveats,
     )
     config = {k: v for k, v in first.whole_config.items() if k in without_luck(first.whole_config)}
     return replace(
@@ -227,9 +276,9 @@ def _known(run: Path) -> dict[str, tuple[float, ...]]:
 def warnings(rows: Sequence[Row]) -> list[str]:
     """What makes the rows less than comparable, and what was noted in the runs."""
     found = []
-    spans = {(r.evidence.window["first"], r.evidence.window["last"]) for r in rows}
+    spans = {_days(row): span(row.evidence.window) for row in rows}
     if len(spans) > 1:
-        text = "; ".join(f"{a} to {b}" for a, b in sorted(spans))
+        text = "; ".join(spans[days] for days in sorted(spans))
         found.append(f"the test windows differ, so the figures are not comparable: {text}")
     prints = {r.fingerprint for r in rows}
     if len(prints) > 1:
@@ -255,16 +304,25 @@ def warnings(rows: Sequence[Row]) -> list[str]:
             "of training is not known"
         )
     found.append(f"the best of {len(rows)} is partly luck: choose on validation, not on this table")
-    noted: dict[str, list[str]] = {}
-    for row in rows:
-        for note in row.evidence.notes:
-            noted.setdefault(note, []).append(row.run)
-    count = len({row.run for row in rows})
-    for note, runs in noted.items():
-        every = count > 1 and len(set(runs)) == count
-        names = "all runs" if every else "; ".join(dict.fromkeys(runs))
-        found.append(f"{names}: {note}")
-    return found
+    return found + _each_once([(row.run, row.evidence.notes) for row in rows])
+
+
+def caveats(rows: Sequence[Row]) -> list[str]:
+    """What is to be known of the rows' prices and execution, each once."""
+    return _each_once([(row.run, row.evidence.caveats) for row in rows])
+
+
+def _each_once(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Sentences of runs, each once, after the names of its runs where it is not of all."""
+    runs_of: dict[str, dict[str, None]] = {}
+    for run, sentences in said:
+        for sentence in sentences:
+            runs_of.setdefault(sentence, {})[run] = None
+    count = len({run for run, _ in said})
+    return [
+        sentence if len(runs) == count else f"{'; '.join(runs)}: {sentence}"
+        for sentence, runs in runs_of.items()
+    ]
 
 
 def known_text(row: Row) -> str:

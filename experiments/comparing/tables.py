@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.comparing.comparison import Comparison, holm_across
+from experiments.comparing.comparison import Comparison
 from experiments.comparing.rows import REFERENCE, Row, known_text
 from experiments.evaluation.estimates import Estimate
 from experiments.evaluation.metrics import BY_NAME
@@ -49,7 +49,7 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     heads += ["Known answer"] if known else []
     heads.append("Run")
     cells = []
-    for i, (row, p) in enumerate(zip(rows, holm_across(rows), strict=True)):
+    for i, row in enumerate(rows):
         metrics = row.evidence.strategies[row.strategy].metrics
         trained = row.trajectories[0].seed is not None
         line = [label(row.strategy), row.special or "nothing", str(row.seeds) if trained else "—"]
@@ -75,10 +75,24 @@ def table_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         else:
             interval = BY_NAME["cagr"].interval(d.low, d.high, sign=True)
             value = BY_NAME["cagr"].text(d.value, sign=True, suffix=False)
-            line += [f"{value} {interval}".rstrip(), p_text(p) or "n/a", d.verdict]
+            line += [f"{value} {interval}".rstrip(), p_text(d.p_holm) or "n/a", row.verdict]
         line += [known_text(row) or "—"] if known else []
         cells.append([*line, row.run])
     return heads, cells
+
+
+def verdicts_in_words(rows: Sequence[Row]) -> str:
+    """What p and the verdict on growth mean; empty where no row is compared with equal weight."""
+    found = (row.less_reference for row in rows if not row.bound)
+    count = sum(d is not None and d.p_value is not None for d in found)
+    if not count:
+        return ""
+    counted = "one comparison" if count == 1 else f"the {count} comparisons of this table (Holm)"
+    return (
+        f"p, of no difference in growth from equal weight, counts {counted}. Growth is unclear "
+        "where the interval of that difference contains zero"
+        + ("." if count == 1 else "; if alone: better or worse, but not when all are counted.")
+    )
 
 
 def _sharpe(row: Row) -> Estimate:
@@ -124,7 +138,7 @@ def comparison_table(comparison: Comparison, width: int = WIDE) -> Table:
         else:
             text = growth.interval(d.low, d.high, sign=True)
             cells.append(f"{growth.text(d.value, sign=True, suffix=False)}\n{text}".rstrip())
-            cells.append(d.verdict)
+            cells.append(row.verdict.replace(" if", "\nif"))
         if statistics is not None:
             s = statistics.standings[i - 1]
             cells.append("n/a" if s is None else f"{s.mean:.1f}\n[{s.low:g}, {s.high:g}]")
@@ -143,16 +157,19 @@ def comparison_csv(comparison: Comparison) -> str:
     heads += ["share_above_zero", "p_value", "p_holm_across_rows"]
     heads += ["rank_observed", "rank_mean", "rank_low", "rank_high", "share_first", "known_answer"]
     lines: list[Sequence[Any]] = [heads]
-    for i, (row, p) in enumerate(zip(rows, holm_across(rows), strict=True)):
+    for i, row in enumerate(rows):
         strategy, window = row.evidence.strategies[row.strategy], row.evidence.window
-        line = [row.run, row.strategy, row.seeds, window["first"], window["last"]]
+        days = [window["first"], window["last"]] if window["real_dates"] else [None, None]
+        line = [row.run, row.strategy, row.seeds, *days]
         line += list(row.config.values())
         for measure in BY_NAME:
             e = strategy.metrics[measure]
             line += [e.value, e.low, e.high, e.iqm, e.iqm_low, e.iqm_high]
         d = row.less_reference
         line += (
-            [None] * 6 if d is None else [d.value, d.low, d.high, d.share_above_zero, d.p_value, p]
+            [None] * 6
+            if d is None
+            else [d.value, d.low, d.high, d.share_above_zero, d.p_value, d.p_holm]
         )
         s = None if statistics is None else statistics.standings[i]
         line += [None] * 5 if s is None else [s.observed, s.mean, s.low, s.high, s.first]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.comparing.comparison import Comparison
 from experiments.comparing.rows import REFERENCE
 from experiments.comparing.tables import p_text, percent
 from experiments.evaluation.metrics import BY_NAME
+from experiments.evaluation.table import label
 from experiments.reports.luck import search_in_words
 
 # Candidates whose returns correlate by this are one strategy with small deviations.
@@ -30,8 +32,10 @@ def who_leads(comparison: Comparison) -> list[str]:
     if standing is None:
         return []
     measure = BY_NAME[statistics.measure].label
+    alone = len({row.strategy for row in rows}) == len(rows)
+    name = label(rows[best].strategy) if alone else rows[best].title
     found = [
-        f"Highest by {measure}: {best + 1} {rows[best].title}. It is first in "
+        f"Highest by {measure}: {best + 1} {name}. It is first in "
         f"{percent(standing.first)} of the resampled histories, with a mean rank of "
         f"{standing.mean:.1f} [{standing.low:g}, {standing.high:g}] of "
         f"{sum(s is not None for s in statistics.standings)}."
@@ -122,15 +126,27 @@ def _mcs(sweep: dict[str, Any]) -> str:
     found = sweep["mcs"]
     if "p_values" not in found:
         return f"No model confidence set: {found['reason']}."
-    inside, of = found["set_95"], found["p_values"]
-    candidates = [name for name in inside if name != REFERENCE]
-    told = (
-        ", ".join(candidates)
-        if len(candidates) <= 6
-        else f"{len(candidates)} of {len(of) - 1} candidates"
+    inside, count = found["set_95"], len(found["p_values"])
+    if len(inside) == count:
+        return (
+            f"By growth, all {count} with equal weight are in the model confidence set at 95 %: "
+            "not one can be told from the fastest growing by these data."
+        )
+    outside = [name for name in found["p_values"] if name not in inside]
+    words = (
+        f"By growth, the best is at 95 % among {len(inside)} of {count} (model confidence set): "
+        f"{_listed(inside)}. Told apart from the fastest growing, by however little: "
+        f"{_listed(outside)}."
     )
-    reference = "equal weight too" if REFERENCE in inside else "not equal weight"
-    return (
-        f"Model confidence set at 95 %, of those that cannot be told from the fastest growing: "
-        f"{told or 'no candidate'}; {reference}."
-    )
+    if sweep["best"] in outside:
+        words += (
+            f" {sweep['best']} has the highest Sharpe ratio all the same: that is growth for the "
+            "risk taken, another measure."
+        )
+    return words
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of candidates; of many how many there are."""
+    told = [label(name).lower() if name == REFERENCE else name for name in names]
+    return ", ".join(told) if len(told) <= 7 else f"{len(told)} candidates"

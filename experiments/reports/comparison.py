@@ -7,15 +7,17 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from experiments.comparing.comparison import Comparison
-from experiments.comparing.origins import HEADS, origin_cells
-from experiments.comparing.tables import p_text
+from experiments.comparing.comparison import Comparison, common_span
+from experiments.comparing.origins import HEADS, origin_cells, where
+from experiments.comparing.rows import comparable
+from experiments.comparing.tables import p_text, verdicts_in_words
 from experiments.comparing.words import sweep_sentences, who_leads
 from experiments.evaluation.metrics import BY_NAME
 from experiments.reports.comparison_figures import (
     intervals,
     line,
     row_names,
+    shared_reference,
     shown,
     standings,
     wealth,
@@ -26,7 +28,15 @@ from experiments.reports.style import figure_html
 from experiments.reports.tables import scroll_box
 
 MOST_PAIRED = 40
-CSS = "td.differs, th.differs { text-align: left; white-space: normal; min-width: 130px; }\n"
+CSS = """td.differs, th.differs, td.words { text-align: left; white-space: normal; }
+td.differs, th.differs { min-width: 130px; }
+td.words { min-width: 64px; max-width: 150px; overflow-wrap: anywhere; }
+table.settings { table-layout: fixed; min-width: 0; }
+table.settings th, table.settings td { width: 150px; white-space: normal; text-align: left;
+  overflow-wrap: anywhere; }
+table.settings th:first-child { width: 200px; }
+@media (max-width: 640px) { table.settings th:first-child { width: 122px; } }
+"""
 
 
 def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[str]]]) -> str:
@@ -39,16 +49,18 @@ def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[st
     body = "".join(
         f'<tr><th scope="row">{_swatch(i)}{i + 1} {escape(line[0])}</th>'
         + f'<td class="differs">{escape(line[1])}</td>'
-        + "".join(f"<td>{_cell(c)}</td>" for c in line[2:])
-        + "</tr>"
+        + "".join(f"<td>{_cell(c)}</td>" for c in line[2:-1])
+        + f'<td class="words">{escape(line[-1])}</td></tr>'
         for i, line in enumerate(cells)
     )
     grid = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
-    lead = "".join(f"<p>{_text(s)}</p>" for s in who_leads(comparison))
+    said = comparison.caveats + who_leads(comparison)
+    lead = "".join(f"<p>{_text(s)}</p>" for s in said)
     count = len(comparison.rows)
     parts = [
-        f'<header><h1>{count} results side by side</h1><div class="lead">{lead}</div></header>',
+        f'<header><p class="where">{_text(where(comparison.rows))}</p>'
+        f'<h1>{count} results side by side</h1><div class="lead">{lead}</div></header>',
         f'{scroll_box(grid, "Results by run")}<p class="note">{_small_print(comparison)}</p>',
         f'<ul class="note">{notes}</ul>',
         _intervals(comparison),
@@ -69,17 +81,16 @@ def _small_print(comparison: Comparison) -> str:
     text = (
         f"[low, high]: {b['level'] * 100:g} % intervals. Those of the mean are studentised, over "
         "resampled dates alone; those of the interquartile mean (IQM) are percentiles over dates "
-        "and seeds. The two are made differently, so either can be the narrower one. p: of no "
-        "difference in growth from equal weight, corrected for the number of rows (Holm). Growth "
-        "is unclear where the interval of that difference contains zero."
+        "and seeds. The two are made differently, so either can be the narrower one. "
+        + verdicts_in_words(comparison.rows)
     )
     s = comparison.statistics
     if s is not None:
         text += (
             f" Ranks, by {BY_NAME[s.measure].label}, and pairs: dates resampled in blocks of "
             f"{s.settings['mean_block']} on average, {s.settings['replications']:,} times, the "
-            f"same for all rows, and seeds drawn anew within each row, on {s.steps:,} common steps "
-            f"from {s.first} to {s.last}."
+            "same for all rows, and seeds drawn anew within each row, on the "
+            f"{common_span(s, comparison.rows)}."
         )
     return escape(text).replace(" %", "&nbsp;%")
 
@@ -181,7 +192,8 @@ def _sweep(comparison: Comparison) -> str:
 def _parallel(comparison: Comparison) -> str:
     measure = "sharpe" if comparison.statistics is None else comparison.statistics.measure
     axes, kept, left_out = axes_of(comparison.rows, measure)
-    if len(axes) < 2 or len(kept) < 3:
+    # Of rows that answer different questions none is the best.
+    if len(axes) < 2 or len(kept) < 3 or not comparable(comparison.rows):
         return ""
     names = ", ".join(one.name for one in axes[:-1])
     also = f" Not shown, for want of room: {', '.join(left_out)}." if left_out else ""
@@ -198,12 +210,14 @@ def _parallel(comparison: Comparison) -> str:
 
 
 def _wealth(comparison: Comparison) -> str:
+    black = " Black: equal weight." if shared_reference(comparison.rows) is not None else ""
     return "<h2>Wealth</h2>" + figure_html(
         "wealth",
         partial(wealth, comparison.rows),
         (440, 380),
         "Wealth of every row over its test window, on a logarithmic axis.",
-        "Thin lines are the seeds, bold lines their geometric mean; colours as in the table.",
+        "Thin lines are the seeds, bold lines their geometric mean; colours as in the table."
+        f"{black}",
     )
 
 
@@ -219,7 +233,7 @@ def _configs(comparison: Comparison) -> str:
         + "</tr>"
         for key in rows[0].config
     )
-    start = '<table><thead><tr><th scope="col">Key</th>'
+    start = '<table class="settings"><thead><tr><th scope="col">Key</th>'
     grid = f"{start}{head}</tr></thead><tbody>{body}</tbody></table>"
     return f"<h2>What differs in the configs</h2>{scroll_box(grid, 'Configs')}"
 

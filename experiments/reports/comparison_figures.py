@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.comparing.configs import MOST_SHOWN, value_text
+from experiments.comparing.rows import REFERENCE
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import label
 from experiments.reports import style
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from agents.rollout import Trajectory
     from experiments.comparing.comparison import Comparison
     from experiments.comparing.rows import Row
 
 PALETTE = (*style.AGENTS.values(), *style.MORE_AGENTS)
 DASHES = ("-", "--", ":")
+EQUAL = style.Line("#222222", 1.3, "-", 4)
 
 
 def line(index: int) -> style.Line:
@@ -83,21 +86,50 @@ def standings(comparison: Comparison, fig: Figure, narrow: bool) -> None:
     axes[0].locator_params(axis="x", integer=True)
 
 
+def shared_reference(rows: Sequence[Row]) -> Trajectory | None:
+    """The equal weight that all rows have in common; None where they have not, or it is a row."""
+    first = rows[0].reference
+    if first is None or any(row.strategy == REFERENCE for row in rows):
+        return None
+    for row in rows:
+        other = row.reference
+        if other is None or not (
+            np.array_equal(first.dates, other.dates)
+            and np.array_equal(first.net_return, other.net_return)
+        ):
+            return None
+    return first
+
+
 def wealth(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
-    """Wealth of every row."""
+    """Wealth of every row, and of the equal weight that they share; by step where dates are made
+    up."""
     ax = fig.subplots()
     set_margins(fig, left=44, right=14, top=26, bottom=28)
     low, high = 1.0, 1.0
-    dates = np.sort(np.concatenate([t.dates[[0, -1]] for row in rows for t in row.trajectories]))
-    for y, row in enumerate(rows):
-        paths = [(np.r_[t.decision_dates[:1], t.dates], drawn_wealth(t)) for t in row.trajectories]
-        plot_seeds(ax, line(y), paths, geometric=True)
-        whole = (w for (_, w), t in zip(paths, row.trajectories, strict=True) if not t.ruined)
+    dated = all(row.evidence.window["real_dates"] for row in rows)
+    reference = shared_reference(rows)
+    drawn = [(line(y), row.trajectories) for y, row in enumerate(rows)]
+    if reference is not None:
+        drawn.append((EQUAL, [reference]))
+    for look, runs in drawn:
+        times = [np.r_[t.decision_dates[:1], t.dates] for t in runs]
+        paths = [
+            (days if dated else np.arange(len(days)), drawn_wealth(t))
+            for days, t in zip(times, runs, strict=True)
+        ]
+        plot_seeds(ax, look, paths, geometric=True)
+        whole = (w for (_, w), t in zip(paths, runs, strict=True) if not t.ruined)
         low = min([low, *(float(w.min()) for w in whole)])
         high = max([high, *(float(w.max()) for _, w in paths)])
     log_axis(ax, low, high)
-    ax.set_title("Wealth, start = 1 (log scale)")
-    date_axis(ax, dates, narrow)
+    start = "start = 1 (log scale)" + ("" if dated else ", by step")
+    ax.set_title(f"Wealth, {start}")
+    if dated:
+        ends = [t.dates[[0, -1]] for row in rows for t in row.trajectories]
+        date_axis(ax, np.sort(np.concatenate(ends)), narrow)
+    else:
+        ax.margins(x=0.005)
 
 
 def panels(fig: Figure, count: int, n_rows: int, narrow: bool) -> Any:

@@ -18,6 +18,7 @@ from experiments.evaluation.metrics import BY_NAME, Float
 from experiments.evaluation.table import label
 from experiments.reports import style
 from experiments.reports.axes import set_margins
+from experiments.reports.comparison_figures import cut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +30,9 @@ MOST_TICKS = 6
 LOG_FROM = 10.0
 # Rows at the same place are spread over this share of the axis at most.
 SPREAD = 0.05
+# Pixels of a character of a tick and of a name, and what the ticks of the first axis may take.
+TICK, NAME = 6.2, 7.6
+MOST_LEFT = 200
 WORST, BEST = "#c9d1da", style.AGENTS["ppo"]
 
 
@@ -132,11 +136,15 @@ def parallel(rows: Sequence[Row], measure: str, fig: Figure, narrow: bool) -> No
     better = last if BY_NAME[measure].higher_is_better is not False else 1 - last
     order = list(np.argsort(better, kind="stable"))
     spread = [*(beside(a.places, order) for a in axes[:-1]), last]
+    count = len(axes)
     if narrow:
         set_margins(fig, left=26, right=26, top=10, bottom=14)
+        room = style.NARROW - 52.0
     else:
-        set_margins(fig, left=70, right=80, top=34, bottom=20)
-    count = len(axes)
+        longest = max(len(text) for _, text in axes[0].ticks)
+        left = min(max(70.0, TICK * longest + 24), MOST_LEFT)
+        set_margins(fig, left=left, right=80, top=34, bottom=20)
+        room = (style.WIDE - left - 80) / (count - 1)
     for k, one in enumerate(axes):
         at = float(k)
         ends = ([0, 1], [at, at]) if narrow else ([at, at], [0, 1])
@@ -146,15 +154,18 @@ def parallel(rows: Sequence[Row], measure: str, fig: Figure, narrow: bool) -> No
         if narrow:
             ax.text(0, at - 0.16, one.name, va="bottom", weight=bold, bbox=back, zorder=8)
         else:
-            ax.text(at, 1.07, one.name, va="bottom", ha="center", weight=bold)
+            name = cut(one.name, int(room / NAME))
+            ax.text(at, 1.07, name, va="bottom", ha="center", weight=bold)
         for place, text in one.ticks:
             look: dict[str, Any] = {"color": style.MUTED, "fontsize": 10, "zorder": 8}
             if narrow:
+                text = cut(text, int(room / len(one.ticks) / TICK))
                 side = "left" if place < 0.05 else "right" if place > 0.95 else "center"
                 ax.text(place, at + 0.09, text, va="top", ha=side, bbox=back, **look)
             else:
                 # The first axis has free room on its left.
-                gap, side = (-0.03, "right") if k == 0 else (0.03, "left")
+                text = cut(text, int(((MOST_LEFT if k == 0 else room) - 24) / TICK))
+                gap, side = (-8 / room, "right") if k == 0 else (8 / room, "left")
                 ax.text(at + gap, place, text, va="center", ha=side, bbox=back, **look)
     worst, best = np.array(to_rgb(WORST)), np.array(to_rgb(BEST))
     for rank, i in enumerate(order):
