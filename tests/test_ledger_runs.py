@@ -69,9 +69,9 @@ def test_every_run_is_in_the_ledger(runs):
 
 def test_the_deflated_sharpe_ratio_has_the_trials_of_the_ledger(runs):
     told = [Evidence.read(runs / n / "metrics.json").trials for n in ("one", "two", "again")]
-    assert [t["count"] for t in told] == [1, 2, 2]
-    assert told[0]["sharpe_variance"] is None
-    assert told[1]["sharpe_variance"] == pytest.approx(told[2]["sharpe_variance"], rel=1e-12)
+    assert [t.count for t in told] == [1, 2, 2]
+    assert told[0].sharpe_variance is None
+    assert told[1].sharpe_variance == pytest.approx(told[2].sharpe_variance, rel=1e-12)
     report = (runs / "again" / "report.html").read_text()
     assert "read by 3 runs with 2 different configurations" in report
 
@@ -92,7 +92,7 @@ def test_without_a_ledger_the_report_says_so(tmp_path, capsys):
         "how often this test window was read before is not"
         in (tmp_path / "run" / "report.html").read_text()
     )
-    assert Evidence.read(tmp_path / "run" / "metrics.json").trials["count"] == 1
+    assert Evidence.read(tmp_path / "run" / "metrics.json").trials.count == 1
     assert not (tmp_path / "run" / "trial.json").exists()
     # The configuration of a run that was made before there was a ledger.
     cfg = OmegaConf.load(tmp_path / "run" / "config.yaml")
