@@ -246,12 +246,12 @@ def test_yardsticks_read_the_future_from_the_first_decision_on(name):
 def test_a_hold_out_comes_warmed_up_by_the_past():
     market = synthetic(n_rows=200, n_assets=4, seed=5)
     policy = make_baseline("pamr", market)
-    action, _ = policy.predict({"t": np.array([150])}, None, np.ones(1, bool))
+    action, _ = policy.predict({"t": np.array([150]), "weights": None}, None, np.ones(1, bool))
     np.testing.assert_array_equal(action[:-1], policy.weights[150])
     cold = make_baseline("pamr", market.rows(150, 200)).weights[0]
     assert (cold == 0.25).all() and (action[:-1] != 0.25).any()
     action[0] = 7.0
-    again, _ = policy.predict({"t": np.array([150])}, None, np.ones(1, bool))
+    again, _ = policy.predict({"t": np.array([150]), "weights": None}, None, np.ones(1, bool))
     np.testing.assert_array_equal(again[:-1], policy.weights[150])
 
 

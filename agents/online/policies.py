@@ -1,7 +1,7 @@
 """What all strategies of online portfolio selection share: relatives in, weights by row out.
 
 A strategy is a function of the price relatives up to a row, from the first row of the panel on: it
-computes the weights of all rows once, and `predict` looks them up. In a hold-out it therefore comes
+computes the weights of all rows once, and `act` looks them up. In a hold-out it therefore comes
 warmed up by all that lies before the window.
 
 Where assets list, halt and delist, one without a price has the relative 1, and at each decision the
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.baselines import BuyAndHold
+from agents.baselines.base import Baseline
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.legs import make_legs
@@ -54,7 +55,7 @@ def shared_out(weights: Float, tradable: NDArray[np.bool_]) -> Float:
     return np.concatenate([chosen, cash], axis=-1)
 
 
-class OnlinePolicy:
+class OnlinePolicy(Baseline):
     """Base of the strategies: `decide` is the strategy.
 
     Attributes:
@@ -63,9 +64,6 @@ class OnlinePolicy:
             tradable.
     """
 
-    name: str
-    observation = "indexed"
-    action = "simplex"
     hindsight = False
 
     def __init__(self, market: MarketData) -> None:
@@ -76,15 +74,9 @@ class OnlinePolicy:
         """Weights `[T, A]` of all rows, from relatives `[T, A]`; row t from the rows up to it."""
         raise NotImplementedError
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        # Under `simplex` weights are the action.
-        return self._actions[observation["t"][0]].copy(), state
+    def act(self, t: int, held: Float, memory: Any) -> tuple[Float, Any]:
+        """Under `simplex` weights are the action."""
+        return self._actions[t].copy(), memory
 
 
 class Market(BuyAndHold):
@@ -94,16 +86,13 @@ class Market(BuyAndHold):
     hindsight = False
 
 
-class Hindsight:
+class Hindsight(Baseline):
     """Base of the yardsticks that read the future: from the first decision to the panel's end,
     which is that of the test window where a run makes them.
 
     They choose among the assets that are tradable at the first decision, without regard to costs.
     """
 
-    name: str
-    observation = "indexed"
-    action = "simplex"
     hindsight = True
 
     def __init__(self, market: MarketData) -> None:
@@ -116,21 +105,14 @@ class Hindsight:
         """Weights `[A]` from the growths `[n, A]` of all days to come."""
         raise NotImplementedError
 
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """`state` holds the weights that were chosen at the first decision."""
-        t = int(observation["t"][0])
-        if state is None or (episode_start is not None and episode_start[0]):
+    def act(self, t: int, held: Float, memory: Any) -> tuple[Float, Any]:
+        """The memory holds the weights that were chosen at the first decision."""
+        if memory is None:
             can = self._tradable[t]
             usable = can if can.any() else np.ones_like(can)
-            state = np.zeros(len(can))
-            state[usable] = self.choose(np.ascontiguousarray(self._growth[t:, usable]))
-        return shared_out(state, self._tradable[t]), state
+            memory = np.zeros(len(can))
+            memory[usable] = self.choose(np.ascontiguousarray(self._growth[t:, usable]))
+        return shared_out(memory, self._tradable[t]), memory
 
 
 class BestStock(Hindsight):
