@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import InputError
+from experiments.batch import run_apart
 from experiments.cli import BAD_INPUT, INTERRUPTED, checked, complain, saved_config
 from experiments.run_folder import open_run_folder, write_json, write_text
 
@@ -105,10 +105,14 @@ def run(
     for name in names:
         _check_settings(out / name, seeds, _settings(name, seeds, overrides))
     print(f"{len(names)} recipes, {seeds} seeds each, in {out}")
+
+    def run_one(name: str) -> bool:
+        folder = out / name
+        finished = (folder / ANSWER).exists() and (folder / "report.html").exists()
+        return run_apart(_settings(name, seeds, overrides), folder, finished)
+
     with ThreadPoolExecutor(jobs) as pool:
-        good = list(
-            pool.map(lambda name: _run_recipe(_settings(name, seeds, overrides), out / name), names)
-        )
+        good = list(pool.map(run_one, names))
     rows = [row(name, out / name) for name, fine in zip(names, good) if fine]
     write_json(out / "table.json", rows)
     write_text(out / "table.csv", _csv(rows))
@@ -144,24 +148,6 @@ def _check_settings(folder: Path, seeds: int, settings: list[str]) -> None:
                 f"{folder} was begun with {' '.join(before)}, not with "
                 f"{' '.join(sorted(settings))}; choose another --out"
             )
-
-
-def _run_recipe(settings: Sequence[str], folder: Path) -> bool:
-    """One recipe in a process of its own, unless it is finished; False if it failed."""
-    name = folder.name
-    if (folder / ANSWER).exists() and (folder / "report.html").exists():
-        print(f"{name}: finished before", flush=True)
-        return True
-    what = [*settings, f"hydra.run.dir={folder}"]
-    if (folder / "config.yaml").exists():
-        what = [f"resume={folder}"]
-    log = open_run_folder(folder) / "log.txt"
-    with open(log, "a", encoding="utf-8") as file:
-        command = [sys.executable, "-m", "experiments.run", *what]
-        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
-    last = "" if status == 0 else f" failed with status {status}, see {log}"
-    print(f"{name}:{last or ' done'}", flush=True)
-    return status == 0
 
 
 def row(name: str, folder: Path) -> dict[str, Any]:

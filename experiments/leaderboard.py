@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from envs.errors import InputError
+from experiments.batch import run_apart
 from experiments.cli import BAD_INPUT, INTERRUPTED, complain, saved_config
 from experiments.evaluation.evidence import Evidence
 from experiments.provenance import read_provenance
@@ -111,8 +111,13 @@ def run(names: Sequence[str], out: Path, to: Path | None, jobs: int, small: bool
     for name in names:
         _check_same(name, out / name, small)
     print(f"{len(names)} markets, {jobs} at once, in {out}", flush=True)
+
+    def run_one(name: str) -> bool:
+        what = [RECIPE, *settings(name, small), f"name={name}"]
+        return run_apart(what, out / name, (out / name / "report.html").exists())
+
     with ThreadPoolExecutor(jobs) as pool:
-        good = list(pool.map(lambda name: _run_market(name, out / name, small), names))
+        good = list(pool.map(run_one, names))
     found = {name: read(out / name) for name, fine in zip(names, good, strict=True) if fine}
     if found:
         to = out / "leaderboard.md" if to is None else to
@@ -147,23 +152,6 @@ def _check_same(name: str, folder: Path, small: bool) -> None:
             f"{folder} was begun with other settings (--small or not, or another recipe); choose "
             "another --out"
         )
-
-
-def _run_market(name: str, folder: Path, small: bool) -> bool:
-    """One market in a process of its own, unless it is finished; False if it failed."""
-    if (folder / "report.html").exists():
-        print(f"{name}: finished before", flush=True)
-        return True
-    what = [RECIPE, *settings(name, small), f"name={name}", f"hydra.run.dir={folder}"]
-    if (folder / "config.yaml").exists():
-        what = [f"resume={folder}"]
-    log = open_run_folder(folder) / "log.txt"
-    with open(log, "a", encoding="utf-8") as file:
-        command = [sys.executable, "-m", "experiments.run", *what]
-        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
-    last = "" if status == 0 else f" failed with status {status}, see {log}"
-    print(f"{name}:{last or ' done'}", flush=True)
-    return status == 0
 
 
 def read(folder: Path) -> tuple[Evidence, Mapping[str, Any]]:
