@@ -320,7 +320,9 @@ def _each_once(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
             runs_of.setdefault(sentence, {})[run] = None
     count = len({run for run, _ in said})
     return [
-        sentence if len(runs) == count else f"{'; '.join(runs)}: {sentence}"
+        sentence
+        if len(runs) == count
+        else f"run{'s' if len(runs) > 1 else ''} {'; '.join(runs)}: {sentence}"
         for sentence, runs in runs_of.items()
     ]
 

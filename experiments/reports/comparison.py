@@ -28,23 +28,22 @@ from experiments.reports.style import figure_html
 from experiments.reports.tables import scroll_box
 
 MOST_PAIRED = 40
-CSS = """td.differs, th.differs, td.words { text-align: left; white-space: normal; }
+CSS = """td.differs, th.differs, .words { text-align: left; white-space: normal; }
 td.differs, th.differs { min-width: 130px; }
-td.words { min-width: 64px; max-width: 150px; overflow-wrap: anywhere; }
-table.settings { table-layout: fixed; min-width: 0; }
-table.settings th, table.settings td { width: 150px; white-space: normal; text-align: left;
-  overflow-wrap: anywhere; }
-table.settings th:first-child { width: 200px; }
-@media (max-width: 640px) { table.settings th:first-child { width: 122px; } }
+.words { min-width: 64px; max-width: 150px; overflow-wrap: anywhere; }
+table.settings { min-width: 0; }
+table.settings th, table.settings td { min-width: 72px; max-width: 240px; white-space: normal;
+  text-align: left; overflow-wrap: anywhere; }
+table.settings th:first-child { min-width: 150px; }
 """
 
 
 def comparison_page(comparison: Comparison, table: tuple[list[str], list[list[str]]]) -> str:
     """The whole page as HTML; equal input gives equal bytes."""
     heads, cells = table
+    kinds = {1: " class=differs", len(heads) - 1: " class=words"}
     head = "".join(
-        f'<th scope="col"{" class=differs" if i == 1 else ""}>{escape(h)}</th>'
-        for i, h in enumerate(heads)
+        f'<th scope="col"{kinds.get(i, "")}>{escape(h)}</th>' for i, h in enumerate(heads)
     )
     body = "".join(
         f'<tr><th scope="row">{_swatch(i)}{i + 1} {escape(line[0])}</th>'
@@ -103,8 +102,8 @@ def _intervals(comparison: Comparison) -> str:
         (64 + 30 * count, shown(rows) * (56 + 26 * count)),
         "Growth, Sharpe ratio and growth less equal weight of every row, with intervals; the "
         "table holds the numbers.",
-        "Dot: the figure on the days as they came. Bar: its bootstrap interval. Hollow: the "
-        "interval of the difference contains zero.",
+        "Dot: the figure on the days as they came. Bar: its bootstrap interval. Hollow: a "
+        "difference that is not to be told from zero, all rows counted.",
     )
 
 
@@ -240,7 +239,7 @@ def _configs(comparison: Comparison) -> str:
 
 def _origins(comparison: Comparison) -> str:
     """Data, window, costs, command and commit of every row; rows that share all in one line."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
+    head = "".join(f'<th scope="col" class="differs">{name}</th>' for name in HEADS)
     body = "".join(
         f'<tr><th scope="row">{escape(line[0])}</th>'
         + "".join(f'<td class="differs">{escape(text)}</td>' for text in line[1:])

@@ -47,7 +47,7 @@ def intervals(rows: Sequence[Row], fig: Figure, narrow: bool) -> None:
             if found is None or found.value is None:
                 continue
             low, high = (None if x is None else x * scale for x in (found.low, found.high))
-            sure = k < 2 or (d is not None and d.verdict in ("better", "worse"))
+            sure = k < 2 or row.verdict in ("better", "worse")
             dot_and_bar(ax, y, found.value * scale, low, high, sure)
         if k == 2:
             ax.axvline(0, color=style.INK, linewidth=1)
