@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from envs.errors import InputError
@@ -27,7 +29,7 @@ def test_the_time_is_that_of_all_starts(evidence):
     earlier = [{**begun, "seconds": None}, {**begun, "seconds": 510.0}]
     text = page({"made": (evidence, {**FACTS, "earlier": earlier})}, {"made": "up"}, small=False)
     assert "commit ffffffffff, 0123456789, 2026-11-20 and 2026-11-21" in text
-    assert "10 minutes of runs (1 starts that were interrupted are not counted)" in text
+    assert "10 minutes of runs (1 start cut short not counted)" in text
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +61,15 @@ def test_the_page_says_who_wins_and_that_the_agent_lost(evidence):
     assert "| Free |" in line and "3 of 3" in line
     assert "Best stock †" in text and "commission 5.0 bps" in text and "0123456789" in text
     assert "not results" not in text and "nan" not in text.lower().replace("financ", "")
+    assert "no p can be below" not in text
+    few = replace(evidence, bootstrap={**evidence.bootstrap, "replications": 19})
+    text = page({"made": (few, FACTS)}, {"made": "made up"}, small=False)
+    assert "**made: But with 19 resampled histories no p can be below 0.1" in text
     small = page({"made": (evidence, FACTS)}, {"made": "made up"}, small=True)
     assert "these are not results" in small
 
 
 def test_a_difference_that_only_luck_explains_is_said_to_stand_alone(evidence):
-    from dataclasses import replace
-
     d = evidence.difference("ppo", "equal_weight", "cagr")
     assert replace(d, p_holm=0.3).standing == "worse if alone"
     assert replace(d, low=-1.0, high=1.0, p_holm=1.0).standing == "unclear"

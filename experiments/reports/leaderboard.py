@@ -10,6 +10,7 @@ import numpy as np
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import bounds, label, span
+from experiments.reports.summary import too_few_draws
 
 COLUMNS = ("cagr", "sharpe", "max_drawdown", "turnover", "cost")
 WITH_INTERVAL = ("cagr", "sharpe")
@@ -125,6 +126,10 @@ def _verdict(found: Found) -> list[str]:
             f"slower on {worse}, counting only what is left after the correction; on the others "
             f"the difference is not told apart from zero. It ranks first on {first}."
         )
+    for market, (evidence, _) in found.items():
+        count = sum(d.measure == "cagr" and d.p_holm is not None for d in evidence.differences)
+        if few := too_few_draws(evidence, count):
+            lines.append(f"**{market}:{few}**")
     return lines
 
 
@@ -182,7 +187,7 @@ def _market(evidence: Evidence, facts: Mapping[str, Any]) -> list[str]:
         lines += [
             "",
             "Choosing the best of these by the Sharpe ratio of one half of the days and reading it "
-            f"on the other would have landed below the median in {pbo:.0%} of the splits (PBO).",
+            f"on the other would have landed below the median in {pbo * 100:.0f} % of the splits (PBO).",
         ]
     return [*lines, ""]
 
@@ -197,7 +202,7 @@ def _origin(found: Found) -> list[str]:
     days = sorted({s["started"][:10] for s in starts})
     total = sum(s["seconds"] or 0.0 for s in starts)
     lost = sum(s["seconds"] is None for s in starts)
-    broken = f" ({lost} starts that were interrupted are not counted)" if lost else ""
+    broken = f" ({lost} start{'s' if lost > 1 else ''} cut short not counted)" if lost else ""
     return [
         f"`make leaderboard`, commit {', '.join(commits)}{changed}, {' and '.join(days)}, "
         f"{machine['processor']}, {machine['cpu_count']} cores: {total / 60:.0f} minutes of "

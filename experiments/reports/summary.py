@@ -99,7 +99,7 @@ def sureness(evidence: Evidence) -> list[str]:
         else:
             out.append(
                 f"Corrected for {len(growth)} comparisons (Holm), none of {who} is beyond chance "
-                f"at 5 %.{_too_few_draws(evidence, len(growth))}"
+                f"at 5 %.{too_few_draws(evidence, len(growth))}"
             )
     count = evidence.trials.count
     if count > 1:
@@ -126,7 +126,7 @@ def _equal_weight_too(evidence: Evidence) -> str:
     return f"; that of {label(REFERENCE).lower()}, without trials: {chance(plain.skill.psr)}"
 
 
-def _too_few_draws(evidence: Evidence, comparisons: int) -> str:
+def too_few_draws(evidence: Evidence, comparisons: int) -> str:
     """A warning where no corrected p-value could have been small enough."""
     draws = evidence.bootstrap["replications"]
     # The smallest p of so many draws is 1 / (draws + 1), and Holm multiplies it.
