@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from agents.training import train
 from envs.errors import InputError
 from envs.market.known_answers import ConstantWeights, optimum
-from experiments import known_answers, pipeline
+from experiments import batch, known_answers, pipeline
 
 RECIPES = known_answers.recipes()
 SMALL = ("known_answer.n_paths=4000", "known_answer.n_steps=60", "evaluation.n_bootstrap=40")
@@ -80,7 +80,7 @@ def test_the_command_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
     class Done:
         returncode = 0
 
-    real = known_answers.subprocess.run
+    real = batch.subprocess.run
 
     def instead(command, **keywords):
         name = next((c for c in command if "known_answer" in c or "resume=" in c), None)
@@ -100,7 +100,7 @@ def test_the_command_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
         (folder / "config.yaml").write_text("n_seeds: 1\n")
         return Done
 
-    monkeypatch.setattr(known_answers.subprocess, "run", instead)
+    monkeypatch.setattr(batch.subprocess, "run", instead)
     arguments = ["merton", "heston", "--seeds", "1", "--out", str(tmp_path)]
     assert known_answers.main(arguments) == 1
     assert len(json.loads((tmp_path / "table.json").read_text())) == 1
@@ -114,7 +114,7 @@ def test_the_command_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
 
 def test_overrides_reach_every_run(tmp_path, monkeypatch, capsys):
     ran = []
-    real = known_answers.subprocess.run
+    real = batch.subprocess.run
 
     def instead(command, **keywords):
         if "experiments.run" not in command:
@@ -126,7 +126,7 @@ def test_overrides_reach_every_run(tmp_path, monkeypatch, capsys):
         (folder / "config.yaml").write_text("n_seeds: 2\n")
         return type("Failed", (), {"returncode": 3})
 
-    monkeypatch.setattr(known_answers.subprocess, "run", instead)
+    monkeypatch.setattr(batch.subprocess, "run", instead)
     out = ["--out", str(tmp_path), "--seeds", "2"]
     given = ["merton", "agent.total_steps=1000", "heston", *out, "known_answer.n_paths=9"]
     assert known_answers.main(given) == 1

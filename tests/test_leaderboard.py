@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from envs.errors import InputError
-from experiments import leaderboard
+from experiments import batch, leaderboard
 from experiments.cli import checked
 from experiments.evaluation.evidence import evaluate
 from experiments.reports.leaderboard import page, ranked
@@ -105,7 +105,7 @@ def test_a_finished_market_is_not_run_again(tmp_path, monkeypatch, evidence, cap
     folder.mkdir()
     (folder / "report.html").write_text("finished")
     monkeypatch.setattr(leaderboard, "read", lambda path: (evidence, FACTS))
-    monkeypatch.setattr(leaderboard.subprocess, "run", lambda *a, **k: pytest.fail("run again"))
+    monkeypatch.setattr(batch.subprocess, "run", lambda *a, **k: pytest.fail("run again"))
     assert leaderboard.run(["gbm"], tmp_path, tmp_path / "page.md", 1, small=False) == 0
     assert "gbm: finished before" in capsys.readouterr().out
     assert (tmp_path / "page.md").read_text().startswith("# Leaderboard")

@@ -187,7 +187,8 @@ def _market(evidence: Evidence, facts: Mapping[str, Any]) -> list[str]:
         lines += [
             "",
             "Choosing the best of these by the Sharpe ratio of one half of the days and reading it "
-            f"on the other would have landed below the median in {pbo * 100:.0f} % of the splits (PBO).",
+            f"on the other would have landed below the median in {pbo * 100:.0f} % of the splits "
+            "(PBO).",
         ]
     return [*lines, ""]
 

@@ -207,10 +207,13 @@ def _sizes_in_words(found: Mapping[str, Any]) -> str:
         "root of s, on top of the stated costs, and no order exceeds the volume"
     )
     if impact["by"] == "capital":
-        return f"Second panel: with price impact, by starting wealth in the currency of the prices; {law}."
+        return (
+            "Second panel: with price impact, by starting wealth in the currency of the prices; "
+            f"{law}."
+        )
     return (
-        "Second panel: with price impact, by starting wealth as a share of the volume of a row of each "
-        f"asset (the panel has no volume, so the share is assumed); {law}."
+        "Second panel: with price impact, by starting wealth as a share of the volume of a row of "
+        f"each asset (the panel has no volume, so the share is assumed); {law}."
     )
 
 
