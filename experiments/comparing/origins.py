@@ -37,7 +37,7 @@ def read_origin(path: Path) -> Origin:
     """The origin of a run from its `provenance.json`; all unknown where there is none."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return Origin()
     if not isinstance(facts, dict):
         return Origin()

@@ -22,6 +22,7 @@ from experiments.comparing.configs import (
 from experiments.comparing.folders import short_names
 from experiments.comparing.origins import Origin, read_origin
 from experiments.evaluation.alignment import check_finite
+from experiments.evaluation.bootstrap import check_intervals
 from experiments.evaluation.evidence import Difference, Evidence, evaluate
 from experiments.evaluation.table import label, span
 
@@ -115,6 +116,7 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
     for run, name in zip(runs, short_names(runs), strict=True):
         config = read_config(run / "config.yaml")
         evidence = Evidence.read(run / "metrics.json")
+        _check_bootstrap(run / "metrics.json", evidence)
         trajectories = load_trajectories(run / "trajectories.h5")
         strategies = evidence.of_role("agent") or [REFERENCE]
         if strategies == [REFERENCE] and REFERENCE not in evidence.strategies:
@@ -147,6 +149,17 @@ def read_rows(runs: Sequence[Path]) -> list[Row]:
     if not rows:
         raise InputError(f"{runs[0]}: neither an agent nor a baseline in metrics.json")
     return _with_differences(rows)
+
+
+def _check_bootstrap(path: Path, evidence: Evidence) -> None:
+    """Refuses settings that no bootstrap can have had, before it is repeated by them."""
+    settings = evidence.bootstrap
+    try:
+        check_intervals(settings["replications"], settings["level"])
+        if settings["seed"] < 0:
+            raise InputError(f"seed must not be negative, got {settings['seed']}")
+    except InputError as error:
+        raise InputError(f"{path}: bootstrap: {error}") from None
 
 
 def _with_differences(rows: Sequence[Row]) -> list[Row]:
@@ -265,12 +278,16 @@ def _known(run: Path) -> dict[str, tuple[float, ...]]:
         raw = json.loads(path.read_text(encoding="utf-8"))
         # A run of several agents has one entry for each.
         entries = [raw] if "policies" in raw else list(raw.values())
-        return {
+        found = {
             one["agent"]: tuple(float(p["score"]) for p in one["policies"].values())
             for one in entries
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not readable ({error}); run it again") from None
+        if not np.isfinite([score for scores in found.values() for score in scores]).all():
+            raise ValueError("a score is no number")
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError,
+            RecursionError) as error:  # fmt: skip
+        raise InputError(f"{path}: not readable ({error!r}); run it again") from None
+    return found
 
 
 def warnings(rows: Sequence[Row]) -> list[str]:

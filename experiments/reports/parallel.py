@@ -33,6 +33,7 @@ SPREAD = 0.05
 # Pixels of a character of a tick and of a name, and what the ticks of the first axis may take.
 TICK, NAME = 6.2, 7.6
 MOST_LEFT = 200
+LARGEST = 1e100
 WORST, BEST = "#c9d1da", style.AGENTS["ppo"]
 
 
@@ -79,7 +80,7 @@ def _several(rows: Sequence[Row]) -> bool:
 
 def axis(name: str, values: Sequence[Any], key: str = "") -> Axis:
     """The axis of a setting: by size where all values are numbers, else by order of appearance."""
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+    if all(type(v) in (int, float) and abs(v) < LARGEST for v in values):
         return _numbers(name, [float(v) for v in values])
     texts = [value_text(key, v) for v in values]
     kinds = list(dict.fromkeys(texts))
