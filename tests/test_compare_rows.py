@@ -249,6 +249,19 @@ def test_the_confidence_set_is_said_to_be_about_growth() -> None:
     )
 
 
+@pytest.mark.parametrize(("other", "said"), [("f", False), ("e", True)])
+def test_who_leads_on_different_data_leads_by_luck_too(
+    tmp_path: Path, other: str, said: bool
+) -> None:
+    agents = {"ppo": {"_target_": PPO}}
+    one = make_run(tmp_path / "a", agents)
+    two = make_run(tmp_path / "b", agents, fingerprint=other * 64, drift={"ppo": 1e-3}, x=1)
+    found = sentences(compare_runs([one, two]))
+    assert ("The rows are of different data, so luck of the data is in their order." in found) == (
+        said
+    )
+
+
 # ---------------------------------------------------------------------- figures
 def test_rows_of_different_data_have_no_best_in_a_figure(tmp_path: Path) -> None:
     def page(kind: str, **last: Any) -> str:

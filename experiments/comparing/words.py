@@ -40,6 +40,8 @@ def who_leads(comparison: Comparison) -> list[str]:
         f"{standing.mean:.1f} [{standing.low:g}, {standing.high:g}] of "
         f"{sum(s is not None for s in statistics.standings)}."
     ]
+    if len({row.fingerprint for row in rows}) > 1:
+        found.append("The rows are of different data, so luck of the data is in their order.")
     level = statistics.settings["level"]
     with_best = [p for pair, p in statistics.pairs.items() if best in pair]
     sure = sum(p.p_holm < 1 - level for p in with_best)
