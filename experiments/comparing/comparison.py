@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.comparing.folders import expand
-from experiments.comparing.rows import Row, caveats, once, read_rows, together, warnings
+from experiments.comparing.notes import caveats, warnings
+from experiments.comparing.rows import Row, once, read_rows, together
 from experiments.comparing.statistics import FEWEST_STEPS, Statistics, across
 from experiments.evaluation.intervals import holm
 

@@ -24,7 +24,7 @@ from experiments.comparing.origins import Origin, read_origin
 from experiments.evaluation.alignment import check_finite
 from experiments.evaluation.bootstrap import check_intervals
 from experiments.evaluation.evidence import Difference, Evidence, evaluate
-from experiments.evaluation.table import label, span
+from experiments.evaluation.table import label
 
 if TYPE_CHECKING:
     from agents.rollout import Trajectory
@@ -212,29 +212,21 @@ def together(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         group = found[id(row)]
         seeds = [t.seed for member in group for t in member.trajectories]
-        if (
-            len(group) == 1
-            or None in seeds
-            or len(set(seeds)) < len(seeds)
-            or not _same_days(group)
-        ):
+        if len(group) == 1 or None in seeds or len(set(seeds)) < len(seeds) or not same_days(group):
             out.append(row)
         elif row is group[0]:
             out.append(_merged(group))
     return _with_differences(out)
 
 
-def _same_days(group: Sequence[Row]) -> bool:
-    return len({_days(row) for row in group}) == 1
+def same_days(group: Sequence[Row]) -> bool:
+    """Whether all are of one test window."""
+    return len({days(row) for row in group}) == 1
 
 
-def _days(row: Row) -> tuple[str, str]:
+def days(row: Row) -> tuple[str, str]:
+    """First and last of the row's test window."""
     return row.evidence.window["first"], row.evidence.window["last"]
-
-
-def comparable(rows: Sequence[Row]) -> bool:
-    """Whether all are of the same data and test window: then one can be the best of them."""
-    return _same_days(rows) and len({row.fingerprint for row in rows}) == 1
 
 
 def _merged(group: Sequence[Row]) -> Row:
@@ -288,60 +280,6 @@ def _known(run: Path) -> dict[str, tuple[float, ...]]:
             RecursionError) as error:  # fmt: skip
         raise InputError(f"{path}: not readable ({error!r}); run it again") from None
     return found
-
-
-def warnings(rows: Sequence[Row]) -> list[str]:
-    """What makes the rows less than comparable, and what was noted in the runs."""
-    found = []
-    spans = {_days(row): span(row.evidence.window) for row in rows}
-    if len(spans) > 1:
-        text = "; ".join(spans[days] for days in sorted(spans))
-        found.append(f"the test windows differ, so the figures are not comparable: {text}")
-    prints = {r.fingerprint for r in rows}
-    if len(prints) > 1:
-        names = "; ".join(
-            f"{'not recorded' if p is None else p[:12]}: "
-            + ", ".join(dict.fromkeys(r.run for r in rows if r.fingerprint == p))
-            for p in sorted(prints, key=str)
-        )
-        found.append(f"the data differ (fingerprint: runs), so luck of the data is in it: {names}")
-    keys = differing([r.whole_config for r in rows])
-    costs = [k for k in keys if k.startswith("cost.")]
-    if costs:
-        found.append(
-            f"the costs differ ({', '.join(costs)}): who pays less earns more; each row's equal "
-            "weight pays the row's own costs"
-        )
-    timing = [k for k in ("env.execution", "env.delay") if k in keys]
-    if timing:
-        found.append(f"orders are executed differently ({', '.join(timing)})")
-    if any(r.seeds == 1 and r.trajectories[0].seed is not None for r in rows):
-        found.append(
-            "rows with a single seed have no interval over seeds: how much of their place is luck "
-            "of training is not known"
-        )
-    found.append(f"the best of {len(rows)} is partly luck: choose on validation, not on this table")
-    return found + _each_once([(row.run, row.evidence.notes) for row in rows])
-
-
-def caveats(rows: Sequence[Row]) -> list[str]:
-    """What is to be known of the rows' prices and execution, each once."""
-    return _each_once([(row.run, row.evidence.caveats) for row in rows])
-
-
-def _each_once(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Sentences of runs, each once, after the names of its runs where it is not of all."""
-    runs_of: dict[str, dict[str, None]] = {}
-    for run, sentences in said:
-        for sentence in sentences:
-            runs_of.setdefault(sentence, {})[run] = None
-    count = len({run for run, _ in said})
-    return [
-        sentence
-        if len(runs) == count
-        else f"run{'s' if len(runs) > 1 else ''} {'; '.join(runs)}: {sentence}"
-        for sentence, runs in runs_of.items()
-    ]
 
 
 def known_text(row: Row) -> str:

@@ -8,8 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from experiments.comparing.comparison import Comparison, common_span
+from experiments.comparing.notes import comparable
 from experiments.comparing.origins import HEADS, origin_cells, where
-from experiments.comparing.rows import comparable
 from experiments.comparing.tables import p_text, verdicts_in_words
 from experiments.comparing.words import sweep_sentences, who_leads
 from experiments.evaluation.metrics import BY_NAME
