@@ -27,7 +27,7 @@ from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.reports import style
 from experiments.reports.comparison import comparison_page
 from experiments.reports.comparison_figures import shared_reference
-from experiments.reports.parallel import parallel
+from experiments.reports.parallel import axes_of, parallel
 from tests.trajectories import simulate
 
 PPO, DDPG = "agents.sb3.PPO", "agents.sb3.DDPG"
@@ -275,6 +275,17 @@ def test_rows_of_different_data_have_no_best_in_a_figure(tmp_path: Path) -> None
     assert 'id="settings"' in page("same")
     assert 'id="settings"' not in page("data", fingerprint="e" * 64)
     assert 'id="settings"' not in page("window", n=140)
+
+
+def test_what_was_chosen_in_hindsight_is_not_the_best_in_a_figure(tmp_path: Path) -> None:
+    agents = {f"a{k}": {"_target_": PPO, "k": k} for k in range(3)}
+    rows = compare_runs([make_run(tmp_path / "a", agents, drift={"a2": 0.01})]).rows
+    strategies = rows[2].evidence.strategies
+    bound = strategies | {"a2": replace(strategies["a2"], hindsight=True)}
+    rows[2] = replace(rows[2], evidence=replace(rows[2].evidence, strategies=bound))
+    axes, kept, _ = axes_of(rows, "sharpe")
+    assert kept == [0, 1] and all(len(one.places) == 2 for one in axes)
+    assert rows[2].verdict == "a bound"
 
 
 def test_long_values_stay_inside_the_figure_of_settings(tmp_path: Path) -> None:

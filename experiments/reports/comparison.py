@@ -241,7 +241,7 @@ def _origins(comparison: Comparison) -> str:
     """Data, window, costs, command and commit of every row; rows that share all in one line."""
     head = "".join(f'<th scope="col" class="differs">{name}</th>' for name in HEADS)
     body = "".join(
-        f'<tr><th scope="row">{escape(line[0])}</th>'
+        f'<tr><th scope="row" class="words">{escape(line[0])}</th>'
         + "".join(f'<td class="differs">{escape(text)}</td>' for text in line[1:])
         + "</tr>"
         for line in origin_cells(comparison.rows)

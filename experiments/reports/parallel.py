@@ -50,15 +50,15 @@ def axes_of(rows: Sequence[Row], measure: str) -> tuple[list[Axis], list[int], l
     """The axes of the settings that differ and, last, of the result.
 
     Returns:
-        `(axes, kept, left out)`: `kept` are the rows that have a result; settings beyond
-        MOST_AXES are left out and named. No axes where fewer than two rows have a result, or
-        nothing differs.
+        `(axes, kept, left out)`: `kept` are the rows that have a result and are no bounds;
+        settings beyond MOST_AXES are left out and named. No axes where fewer than two rows are
+        kept, or nothing differs.
     """
     metric = BY_NAME[measure]
     values = [row.evidence.strategies[row.strategy].metrics[measure].value for row in rows]
-    kept = [i for i, value in enumerate(values) if value is not None]
+    kept = [i for i, row in enumerate(rows) if values[i] is not None and not row.bound]
     configs = [
-        ({"agent": label(rows[i].strategy)} if _several(rows) else {}) | rows[i].config
+        ({"strategy": label(rows[i].strategy)} if _several(rows) else {}) | rows[i].config
         for i in kept
     ]
     if len(kept) < 2 or not (keys := independent(configs)):
@@ -69,7 +69,7 @@ def axes_of(rows: Sequence[Row], measure: str) -> tuple[list[Axis], list[int], l
         for name, key in zip(short_keys(shown), shown, strict=True)
     ]
     scale = 100.0 if metric.unit == "percent" else 1.0
-    results = [scale * float(v) for v in values if v is not None]
+    results = [scale * float(v) for i in kept if (v := values[i]) is not None]
     unit = ", %" if metric.unit == "percent" else ""
     return [*axes, _numbers(f"{metric.label}{unit}", results, ticks=5)], kept, left_out
 
