@@ -12,8 +12,8 @@ from experiments.cli import first_problem
 MOST_SHOWN = 4
 # Where many settings differ, those that tell most, first.
 TELLING = (
-    "strategy", "name", "agent._target_", "seed", "cost.", "data._target_", "data.path", "reward.terms",
-    "reward.", "env.", "agent.total_steps", "agent.", "features.",
+    "strategy", "name", "agent._target_", "seed", "cost.", "data._target_", "data.path",
+    "reward.terms", "reward.", "env.", "agent.total_steps", "agent.", "features.",
 )  # fmt: skip
 # What changes no number but by the luck of a seed: where a run is resumed from, counted or tracked.
 LUCK = ("seed", "resume", "ledger", "evaluation.workers")
