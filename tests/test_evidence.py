@@ -236,6 +236,8 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
         ("{", "not readable as JSON"),
         ('{"format": 1}', "format 1, this version reads 3"),
         ("[]", "format None"),
+        ('{"format": 3, "x": NaN}', "NaN is no number"),
+        ('{"format": 3, "x": -Infinity}', "-Infinity is no number"),
         ('{"format": 3, "strategies": {"ppo": {}}}', "Field required"),
     ],
 )

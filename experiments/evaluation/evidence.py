@@ -131,7 +131,7 @@ class Evidence:
 
         try:
             text = Path(path).read_text(encoding="utf-8")
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=_no_number)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; is the run complete?") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -161,6 +161,10 @@ class Evidence:
             unknown = {d.agent, d.baseline} - set(self.strategies)
             if unknown:
                 raise InputError(f"{path}: compares {min(unknown)!r}, which is not in it")
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
 
 
 def evaluate(
