@@ -28,7 +28,7 @@ def measure(effort: Effort) -> list[Row]:
     taken = []
     with pinned(1) as note:
         few = {name: run[name][:1] for name in (agents[0], baselines[0])}
-        evaluate(few, agents=agents[:1], baselines=baselines[:1], n_bootstrap=2)
+        evaluate(few, agents=agents[:1], baselines=baselines[:1], n_bootstrap=39)
         for _ in range(1 if effort.repeats < 10 else REPEATS):
             begin = time.perf_counter()
             evaluate(run, agents=agents, baselines=baselines)
