@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks import (
     environments,
+    evidence,
     learning,
     memory,
     online,
@@ -32,7 +33,6 @@ from benchmarks import (
     programs,
     rollouts,
     scaling,
-    statistics,
     torchtrade_peer,
 )
 from benchmarks.measure import FULL, QUICK, Effort, Row
@@ -46,7 +46,7 @@ CONCERNS = {
     "processes": processes.measure,
     "rollouts": rollouts.measure,
     "online": online.measure,
-    "statistics": statistics.measure,
+    "statistics": evidence.measure,
     "torchtrade": torchtrade_peer.measure,
     "programs": programs.measure,
     "recipe": programs.recipe,

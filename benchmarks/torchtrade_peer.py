@@ -59,7 +59,7 @@ class Peer:
     def __init__(self, python: Path, envs: int, threads: int, rows: int) -> None:
         numbers = (envs, threads, rows, EPISODE, LEVELS, WINDOW, FEE)
         self.process = subprocess.Popen(
-            [str(python), "-W", "ignore", str(PROGRAM), *(str(number) for number in numbers)],
+            [str(python), "-P", "-W", "ignore", str(PROGRAM), *(str(number) for number in numbers)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

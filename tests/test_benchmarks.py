@@ -15,6 +15,7 @@ from gymnasium.utils.env_checker import check_env
 
 from benchmarks import (
     environments,
+    evidence,
     learning,
     memory,
     online,
@@ -24,7 +25,6 @@ from benchmarks import (
     rollouts,
     run,
     scaling,
-    statistics,
     torchtrade_peer,
 )
 from benchmarks.measure import Effort, Row, panel, pinned, take_turns
@@ -140,7 +140,7 @@ def test_online():
 
 
 def test_statistics():
-    rows = finite(statistics.measure(TINY))
+    rows = finite(evidence.measure(TINY))
     assert "full statistics, 20 strategies x 5 seeds x 120 days" in rows
 
 
