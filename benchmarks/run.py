@@ -88,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.figure and any(row["points"] for row in result["rows"]):
         scaling.draw(result["rows"], options.figure)
         print(f"written: {options.figure}")
+    if result["failed"]:
+        raise SystemExit(f"not measured, see above: {', '.join(result['failed'])}")
 
 
 def collect(concerns: list[str], effort: Effort, full: bool = False) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def collect(concerns: list[str], effort: Effort, full: bool = False) -> dict[str
 
     console = Console(stderr=True)
     started = datetime.now(UTC)
-    rows = []
+    rows, failed = [], []
     for name in [*concerns, "recipe"] if full and "recipe" not in concerns else concerns:
         load = load_average()
         with (
@@ -106,7 +108,12 @@ def collect(concerns: list[str], effort: Effort, full: bool = False) -> dict[str
             # A child that is spawned has no threads or compiled code of its parent.
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         ):
-            found: list[Row] = pool.submit(CONCERNS[name], effort).result()
+            try:
+                found: list[Row] = pool.submit(CONCERNS[name], effort).result()
+            except Exception as error:  # minutes of the other concerns are not lost with it
+                console.print(f"{name} failed: {error}", markup=False)
+                failed.append(name)
+                found = []
         rows += [
             {"concern": name, "load_before": load, "reached": row.reached, **asdict(row)}
             for row in found
@@ -119,6 +126,7 @@ def collect(concerns: list[str], effort: Effort, full: bool = False) -> dict[str
         "git": git_state(),
         "machine": machine(),
         "packages": package_versions(),
+        "failed": failed,
         "rows": rows,
     }
 
@@ -157,6 +165,8 @@ def markdown(result: dict[str, Any]) -> str:
         name, *figures = cells(row)
         note = f" ({row['note']})" if row["note"] else ""
         lines.append(f"| {name}{note} | " + " | ".join(figures) + " |")
+    if result["failed"]:
+        lines += ["", f"Not measured, since they failed: {', '.join(result['failed'])}."]
     return "\n".join(lines) + "\n"
 
 

@@ -233,6 +233,17 @@ def test_command_writes_json_and_the_table(tmp_path, monkeypatch, capsys):
     assert name in page.read_text() and "memory" in capsys.readouterr().out
 
 
+def test_a_concern_that_fails_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "QUICK", TINY)
+    monkeypatch.setitem(run.CONCERNS, "broken", math.sqrt)
+    target, page = tmp_path / "result.json", tmp_path / "table.md"
+    with pytest.raises(SystemExit, match="not measured, see above: broken"):
+        run.main(["broken", "memory", "--quick", "--json", str(target), "--markdown", str(page)])
+    found = json.loads(target.read_text())
+    assert found["failed"] == ["broken"] and found["rows"]
+    assert "Not measured, since they failed: broken." in page.read_text()
+
+
 def test_a_table_replaces_the_one_of_a_page(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
