@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.run_folder import open_run_folder
+from experiments.same_run import is_trained
 
 
 def run_apart(settings: Sequence[str], folder: Path, finished: bool) -> bool:
@@ -22,7 +23,8 @@ def run_apart(settings: Sequence[str], folder: Path, finished: bool) -> bool:
         print(f"{folder.name}: finished before", flush=True)
         return True
     what = [*settings, f"hydra.run.dir={folder}"]
-    if (folder / "config.yaml").exists():
+    # What was refused, or killed before it trained anything, is begun anew.
+    if (folder / "config.yaml").exists() and is_trained(folder):
         what = [f"resume={folder}"]
     log = open_run_folder(folder) / "log.txt"
     with open(log, "a", encoding="utf-8") as file:

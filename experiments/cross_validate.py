@@ -191,16 +191,16 @@ def _same_config(path: Path, cfg: DictConfig, fingerprint: str) -> None:
     from omegaconf import OmegaConf
 
     from experiments.run_folder import write_text
+    from experiments.same_run import is_trained, settings_hash
 
-    # How many processes share the work changes no result.
-    text = OmegaConf.to_yaml(OmegaConf.merge(cfg, {"evaluation": {"workers": None}}))
-    text += f"# trained on the data {fingerprint}\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    mark = f"# settings {settings_hash(cfg)}, data {fingerprint}\n"
+    former = path.read_text(encoding="utf-8") if path.exists() else ""
+    # Models without the file are those of a run.
+    if is_trained(path.parent) and not former.endswith(mark):
         raise InputError(
-            f"{path.parent} holds a cross-validation of other settings or data; choose another "
-            "--out"
+            f"{path.parent} holds models of other settings, data or splits; choose another --out"
         )
-    write_text(path, text)
+    write_text(path, OmegaConf.to_yaml(cfg) + mark)
 
 
 def _agents(

@@ -27,6 +27,7 @@ from envs.errors import InputError
 from experiments.batch import run_apart
 from experiments.cli import BAD_INPUT, INTERRUPTED, checked, complain, saved_config
 from experiments.run_folder import open_run_folder, write_json, write_text
+from experiments.same_run import is_trained
 
 FAILED = 1
 GROUP = "known_answer"
@@ -139,7 +140,7 @@ def _check_settings(folder: Path, seeds: int, settings: list[str]) -> None:
             "choose another --out"
         )
     begun = folder / ".hydra" / "overrides.yaml"
-    if begun.exists():
+    if begun.exists() and is_trained(folder):
         from omegaconf import OmegaConf
 
         before = sorted(str(text) for text in OmegaConf.load(begun))

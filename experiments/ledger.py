@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import secrets
 import sys
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -167,9 +168,14 @@ def _well_formed(line: Line) -> bool:
         for window in line.get("windows", []):
             first, last = window["test"]
             overlap((first, last), (first, last))
-        figures = line["strategies"].values() if line["event"] == "ended" else []
-        return all(isinstance(one["sharpe"], (float, int, NoneType)) for one in figures)
-    except (KeyError, TypeError, ValueError):
+        texts = [*line.get("agents", {}).values(), *line.get("data", {}).values()]
+        texts += line.get("overrides", [])
+        found = line.get("strategies", {}).values()
+        if line["event"] == "ended":
+            ratios = [one["sharpe"] for one in found if one["sharpe"] is not None]
+            return all(math.isfinite(x) for x in (*ratios, line["periods_per_year"]))
+        return all(isinstance(text, str) for text in (*texts, *found))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return False
 
 

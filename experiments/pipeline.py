@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
 from experiments.results import begin_provenance, caveats, write_results
 from experiments.run_folder import open_run_folder, write_text
-from experiments.same_run import check_data, check_settings, settings_hash
+from experiments.same_run import check_same, settings_hash
 from experiments.tracked import track_results
 from experiments.tracking import Tracker
 from experiments.trials import Entry, trial
@@ -69,20 +70,18 @@ def run(cfg: DictConfig, run_dir: str | Path, trials: Trials | None = None) -> f
     if not isinstance(cfg.name, str) or not cfg.name:
         raise InputError(f"name must be a text, got {cfg.name}")
     folder = open_run_folder(run_dir)
-    config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
-    check_settings(folder, cfg)
-    write_text(folder / "config.yaml", config_yaml)
     with trial(cfg, folder, trials) as entry:
         return _run(cfg, folder, entry)
 
 
 def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
+    started = datetime.now(UTC)
+    config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
     market = load_market(cfg)
     agents = agent_keys(cfg)
     whole_number(cfg.seed, "seed", 0)
     seeds = agent_seeds(cfg) if agents else []
-    check_data(folder, market.fingerprint)
-    facts = begin_provenance(folder, market, seeds, settings_hash(cfg))
+    check_same(folder, cfg, market.fingerprint, seeds)
     windows = prepare_windows(cfg, market, build(cfg, "features.build"))
     plan, splits = windows[0].plan, [window.splits for window in windows]
     if agents and not plan.trains:
@@ -97,6 +96,10 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
 
     policies = make_baselines(plan, market, splits[-1].test[1])
     chosen_from = [name for name, policy in policies.items() if not knows_the_future(policy)]
+    # Whatever is refused before leaves the folder as it was. A report marks a finished run.
+    (folder / "report.html").unlink(missing_ok=True)
+    write_text(folder / "config.yaml", config_yaml)
+    facts = begin_provenance(folder, market, seeds, settings_hash(cfg), started)
     # From here on the test windows are looked at.
     entry.reads(market, splits, chosen_from)
     trajectories = run_baselines(cfg, policies, market, tested(splits))

@@ -16,6 +16,7 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict  # that of typing cannot be checked before Python 3.12
 
 from envs.errors import InputError
+from experiments.run_folder import strict_json
 
 # Packages whose version can move a digit of the result.
 PACKAGES = (
@@ -80,13 +81,14 @@ def read_provenance(path: Path) -> Provenance:
 
     try:
         text = path.read_text(encoding="utf-8")
+        strict_json(text)
         return TypeAdapter(Provenance).validate_json(text, strict=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); name a finished run") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"{path}: {where}: {first['msg']}; name a finished run") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read ({error}); name a finished run") from None
 
 
 def provenance(

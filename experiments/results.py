@@ -38,7 +38,7 @@ FIRST_PAGE = ("Simulated prices", OLPS_ARTEFACT, SURVIVORS)
 
 
 def begin_provenance(
-    folder: Path, market: MarketData, seeds: Sequence[int], settings: str
+    folder: Path, market: MarketData, seeds: Sequence[int], settings: str, started: datetime
 ) -> dict[str, Any]:
     """Writes `provenance.json` as the run begins, since the source may change while it runs.
 
@@ -47,6 +47,7 @@ def begin_provenance(
 
     Args:
         settings: hash of the settings, by which `experiments.same_run` knows the run again.
+        started: when the run was.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -55,7 +56,7 @@ def begin_provenance(
         data_name=market.name,
         data_fingerprint=market.fingerprint,
         seeds=seeds,
-        started=datetime.now(UTC),
+        started=started,
         overrides=list(overrides),
     )
     facts["settings"] = settings

@@ -126,6 +126,21 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def strict_json(text: str) -> Any:
+    """What JSON says, without the numbers that it does not have.
+
+    Raises:
+        ValueError: for NaN, infinity and what no float holds as well.
+    """
+
+    def number(digits: str) -> float:
+        if not math.isfinite(value := float(digits)):
+            raise ValueError(f"{digits} is no number")
+        return value
+
+    return json.loads(text, parse_constant=number, parse_float=number)
+
+
 def _plain(value: Any, where: str) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}

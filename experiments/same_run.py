@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from envs.errors import InputError
+from experiments.run_folder import strict_json
 from experiments.trials import config_hash
 
 FACTS = "provenance.json"
+TRAINED = "agents/**/*.safetensors"
+MOST_NAMED = 3
 
 
 def settings_hash(cfg: DictConfig) -> str:
@@ -22,50 +25,78 @@ def settings_hash(cfg: DictConfig) -> str:
     return config_hash(without)
 
 
-def check_settings(folder: Path, cfg: DictConfig) -> None:
-    """Refuses a folder with models or results of other settings.
+def is_trained(folder: Path) -> bool:
+    """Whether there are models in it, or what was left of a training."""
+    return any(folder.glob(TRAINED))
+
+
+def check_same(folder: Path, cfg: DictConfig, fingerprint: str, seeds: Sequence[int]) -> None:
+    """Refuses a folder with models or results of other settings, prices or seeds.
+
+    Args:
+        fingerprint: of the prices.
+        seeds: of the agents; those of before must be among them.
 
     Raises:
-        InputError: naming the folder.
+        InputError: naming the folder and what differs.
     """
+    if not ((folder / "metrics.json").exists() or is_trained(folder)):
+        return
     before = _before(folder)
-    if before is not None and before.get("settings") != settings_hash(cfg):
+    other = "choose another folder for this run, or delete it"
+    if "settings" not in before:
+        raise InputError(f"{folder} was made by another version of the program; {other}")
+    if before["settings"] != settings_hash(cfg):
         raise InputError(
-            f"{folder} holds what was trained or found with other settings; choose another "
-            "hydra.run.dir, or delete it"
+            f"{folder} holds what was trained or found with other settings{_differing(folder, cfg)}"
+            f"; {other}"
         )
-
-
-def check_data(folder: Path, fingerprint: str) -> None:
-    """Refuses a folder with models or results of other prices.
-
-    Raises:
-        InputError: naming the folder and both fingerprints.
-    """
-    before = _before(folder)
-    data = {} if before is None else before.get("data")
-    former = data.get("fingerprint") if isinstance(data, dict) else None
-    if before is not None and former != fingerprint:
+    former = (before.get("data") or {}).get("fingerprint")
+    if former != fingerprint:
         raise InputError(
             f"{folder} holds what was trained or found on other data (fingerprint "
-            f"{str(former)[:12]}, now {fingerprint[:12]}); restore the former data, choose another "
-            "hydra.run.dir, or delete the folder"
+            f"{str(former)[:12]}, now {fingerprint[:12]}); restore the former data, or {other}"
+        )
+    lost = sorted(set(before.get("seeds") or []) - set(seeds))
+    if lost:
+        raise InputError(
+            f"{folder} holds seed {lost[0]} as well, which is not among those of seed={cfg.seed} "
+            f"and n_seeds={cfg.n_seeds}; {other}"
         )
 
 
-def _before(folder: Path) -> dict[str, Any] | None:
-    """The facts of what the folder holds; None where it holds nothing that could be used."""
-    held = (folder / "metrics.json").exists() or any(folder.glob("agents/**/*.safetensors"))
-    if not held:
-        return None
+def _differing(folder: Path, cfg: DictConfig) -> str:
+    """The first settings that differ from the saved ones, in brackets; empty if none is found."""
+    from experiments.cli import saved_config
+    from experiments.comparing.configs import flat
+
+    try:
+        saved, now = (
+            flat(OmegaConf.to_container(one, resolve=True))  # type: ignore[arg-type]
+            for one in (saved_config(folder), cfg)
+        )
+    except InputError:
+        return ""
+    aside = ("name", "resume", "ledger", "tracking", "n_seeds", "hydra")
+    keys = [
+        key
+        for key in dict.fromkeys([*saved, *now])
+        if saved.get(key) != now.get(key) and key.split(".")[0] not in aside
+    ]
+    told = [f"{key}={saved.get(key)}, now {now.get(key)}" for key in keys[:MOST_NAMED]]
+    more = f"; {len(keys) - MOST_NAMED} more" if len(keys) > MOST_NAMED else ""
+    return f" ({'; '.join(told)}{more})" if told else ""
+
+
+def _before(folder: Path) -> dict[str, Any]:
     path = folder / FACTS
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(before, dict):
-            raise ValueError("not an object")
+        before = strict_json(path.read_text(encoding="utf-8"))
+        if not (isinstance(before, dict) and isinstance(before.get("data", {}), dict)):
+            raise ValueError("not what a run writes")
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read ({error}), and nothing else says what the models and results "
-            "beside it were made from; choose another hydra.run.dir, or delete the folder"
+            "beside it were made from; choose another folder, or delete this one"
         ) from None
     return before

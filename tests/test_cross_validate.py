@@ -98,7 +98,7 @@ def test_what_is_tested_is_not_trained_on_and_a_second_start_trains_nothing(
     assert cross_validate(cfg, tmp_path / "a", **FEW) == found
     assert models[0][0].stat().st_mtime_ns == stamp
     assert json.loads((tmp_path / "a/cross_validation.json").read_text()) == found
-    with pytest.raises(InputError, match="other settings or data; choose another --out"):
+    with pytest.raises(InputError, match="other settings, data or splits; choose another --out"):
         cross_validate(cfg, tmp_path / "a", **(FEW | {"purge": 6}))
 
 

@@ -238,6 +238,7 @@ def test_json_is_deterministic_without_nan_and_reads_back(tmp_path: Path) -> Non
         ("[]", "format None"),
         ('{"format": 3, "x": NaN}', "NaN is no number"),
         ('{"format": 3, "x": -Infinity}', "-Infinity is no number"),
+        ('{"format": 3, "x": 1e400}', "1e400 is no number"),
         ('{"format": 3, "strategies": {"ppo": {}}}', "Field required"),
     ],
 )
@@ -396,6 +397,23 @@ def test_equal_growth_is_tested_by_its_logarithm() -> None:
     assert (growth.low, growth.high) == pytest.approx(
         [base * np.expm1(log.low), base * np.expm1(log.high)]
     )
+
+
+def test_seeds_far_apart_have_one_statistic_for_value_interval_and_p() -> None:
+    """Their mean growth may be far above that of a market which their mean log is far below."""
+    base = simulate("equal_weight", n=400)
+    run = {"equal_weight": [base]}
+    run["ppo"] = [
+        replace(base, name="ppo", seed=k, net_return=net, value=np.r_[1, np.cumprod(1 + net)])
+        for k, net in enumerate((base.net_return + 0.004, base.net_return - 0.0042))
+    ]
+    d = evidence_of(run, n_bootstrap=199).difference("ppo", "equal_weight", "cagr")
+    assert d is not None and d.value is not None and d.low is not None and d.high is not None
+    assert np.mean([m.cagr(t.net_return, 252) for t in run["ppo"]]) > m.cagr(base.net_return, 252)
+    assert d.low <= d.value <= d.high < 0 and d.verdict == "worse"
+    middle = np.exp(252 * np.mean([np.log1p(t.net_return).mean() for t in run["ppo"]]))
+    assert d.value == pytest.approx(middle - 1 - m.cagr(base.net_return, 252))
+    assert type(d.low) is float
 
 
 def test_the_interval_of_a_difference_in_growth_covers_the_true_one() -> None:

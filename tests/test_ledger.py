@@ -425,6 +425,12 @@ def test_a_chain_of_something_else_is_no_ledger(path, tmp_path, capsys):
         ("ended", {"strategies": {"ppo": {"role": "agent"}}}),
         ("ended", {"periods_per_year": "daily"}),
         ("genesis", {"ledger": 5}),
+        ("begun", {"agents": {"ppo": []}}),
+        ("begun", {"overrides": 5}),
+        ("begun", {"overrides": [5]}),
+        ("read", {"strategies": {"a": [1]}}),
+        ("read", {"data": {"name": 1}}),
+        ("ended", {"strategies": {"ppo": {"sharpe": 10**400}}}),
     ],
 )
 def test_a_line_that_says_nothing_of_a_trial_is_named(run, path, capsys, event, change):

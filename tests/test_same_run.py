@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_module
 
 from envs.errors import InputError
 from experiments import pipeline
+from experiments.cli import saved_config
 from experiments.cross_validate import _same_config
 
 SMALL = [
@@ -96,7 +97,7 @@ def test_a_run_of_another_version_is_not_used(folder):
     facts = json.loads(path.read_text())
     del facts["settings"]
     path.write_text(json.dumps(facts))
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match="another version"):
         pipeline.run(config(), folder)
 
 
@@ -107,12 +108,63 @@ def test_what_was_refused_before_anything_was_made_can_be_corrected(tmp_path):
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["evaluation.n_bootstrap=10"],
+        ["evaluation.level=2"],
+        ["cost.commission_bps=50", "n_seeds=2"],
+    ],
+)
+def test_what_is_refused_leaves_a_finished_run_as_it_was(folder, overrides):
+    before = contents(folder)
+    with pytest.raises(InputError):
+        pipeline.run(config(*overrides), folder)
+    assert contents(folder) == before
+
+
+def test_the_first_setting_that_differs_is_named(folder):
+    with pytest.raises(InputError, match=r"cost\.commission_bps=.*, now 50"):
+        pipeline.run(config("cost.commission_bps=50"), folder)
+
+
+def test_seeds_may_be_added_and_not_exchanged(folder):
+    pipeline.run(config("n_seeds=2"), folder)
+    for overrides in (["n_seeds=1"], ["n_seeds=2", "seed=1"]):
+        with pytest.raises(InputError, match=r"holds seed \d as well|seed=0, now 1"):
+            pipeline.run(config(*overrides), folder)
+
+
+def test_a_kill_while_seeds_are_added_leaves_a_run_that_goes_on(folder, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "run_baselines", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.run(config("n_seeds=2"), folder)
+    # `resume=` goes on where there is no report.
+    assert not (folder / "report.html").exists()
+    pipeline.run(saved_config(folder), folder)
+    assert len(list(folder.glob("agents/ppo/seed_*/model.safetensors"))) == 2
+    assert (folder / "report.html").exists()
+
+
+def test_models_of_a_run_are_not_those_of_a_cross_validation(folder):
+    with pytest.raises(InputError, match="other settings, data or splits"):
+        _same_config(folder / "cross_validation.yaml", config(), "a" * 64)
+
+
 def test_a_cross_validation_belongs_to_its_data(tmp_path):
     path = tmp_path / "cross_validation.yaml"
+    _same_config(path, config("agent.batch_size=8"), "a" * 64)
+    # Nothing was trained: what was wrong can be corrected.
     _same_config(path, config(), "a" * 64)
-    _same_config(path, config("evaluation.workers=2"), "a" * 64)
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "model.safetensors").write_text("")
+    _same_config(path, config("evaluation.workers=2", "tracking=tensorboard"), "a" * 64)
     for cfg, fingerprint in ((config(), "b" * 64), (config("seed=3"), "a" * 64)):
-        with pytest.raises(InputError, match="of other settings or data"):
+        with pytest.raises(InputError, match="of other settings, data or splits"):
             _same_config(path, cfg, fingerprint)
 
 

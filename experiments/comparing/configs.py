@@ -16,7 +16,7 @@ TELLING = (
     "reward.terms", "reward.", "env.", "agent.total_steps", "agent.", "features.",
 )  # fmt: skip
 # What changes no number but by the luck of a seed: where a run is resumed from, counted or tracked.
-LUCK = ("seed", "resume", "ledger", "evaluation.workers")
+LUCK = ("seed", "n_seeds", "resume", "ledger", "evaluation.workers")
 LUCK_GROUPS = ("tracking.",)
 
 Config = Mapping[str, Any]

@@ -175,7 +175,6 @@ def across(
     if not np.isfinite(each).all():
         return None
     observed = [np.asarray(BY_NAME[tested].compute(s)) for s in steps]
-    shown = [float(metric.compute(s).mean()) for s in steps]
     rng = np.random.default_rng([seed, 1])
     means = np.stack([_drawn_means(d, rng) for d in draws])
     standings: list[Standing | None] = [None] * len(rows)
@@ -192,13 +191,15 @@ def across(
             seeds=(observed[a], observed[b]),
         )
         low, high = gap.interval(level)
+        value = gap.value
         if measure == "cagr":
-            low, high = in_growth(low, shown[b]), in_growth(high, shown[b])
+            base = float(np.expm1(values[b]))
+            value, low, high = (in_growth(x, base) for x in (value, low, high))
         chance, edges = improvement(
             draws[a], draws[b], level, np.random.default_rng([seed, 2, a, b])
         )
         pairs[kept[a], kept[b]] = Pair(
-            value=shown[a] - shown[b],
+            value=value,
             low=low,
             high=high,
             p_value=gap.p_value(),

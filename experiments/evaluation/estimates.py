@@ -171,8 +171,11 @@ def difference(
         return Difference(*names, measure, None, None, None, None, None, metric.undefined)
     if measure == "cagr":
         logs = difference(names, "mean_log_return", steps, drawn, positions, level, ruined)
-        ends = [None if x is None else in_growth(x, theirs) for x in (logs.low, logs.high)]
-        return replace(logs, measure=measure, value=value, low=ends[0], high=ends[1])
+        base = float(np.expm1(BY_NAME["mean_log_return"].compute(steps[1]).mean()))
+        told = [
+            None if x is None else in_growth(x, base) for x in (logs.value, logs.low, logs.high)
+        ]
+        return replace(logs, measure=measure, value=told[0], low=told[1], high=told[2])
     j, c = VALUES.index(measure), PAIRED.index(measure)
     ahead = float(np.mean(ours > theirs))
     one, other, pair = positions
@@ -191,11 +194,12 @@ def in_growth(gap: float, growth: float) -> float:
     """A difference of log growth a year in terms of growth a year, beside one that grows by
     `growth`.
 
-    Whoever grows faster in one grows faster in the other. The difference of growth itself is not
+    Of several seeds both are geometric means: value, interval and p are of one statistic, and
+    whoever grows faster in one grows faster in the other. The difference of growth itself is not
     tested: it weighs resampled histories by how rich both became in them, and finds little where
     growth is strong.
     """
-    return (1.0 + growth) * float(np.expm1(gap))
+    return float((1.0 + growth) * np.expm1(gap))
 
 
 def corrected(differences: list[Difference], bounds: Collection[str] = ()) -> list[Difference]:

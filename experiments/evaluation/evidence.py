@@ -27,6 +27,7 @@ from experiments.evaluation.estimates import (
 from experiments.evaluation.factors import Factors
 from experiments.evaluation.metrics import METRICS, Steps
 from experiments.evaluation.skill import Skill, Trials, measure_skill
+from experiments.run_folder import strict_json
 
 FORMAT = 3
 BENCHMARK = "benchmark"
@@ -131,7 +132,7 @@ class Evidence:
 
         try:
             text = Path(path).read_text(encoding="utf-8")
-            raw = json.loads(text, parse_constant=_no_number)
+            raw = strict_json(text)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; is the run complete?") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -161,10 +162,6 @@ class Evidence:
             unknown = {d.agent, d.baseline} - set(self.strategies)
             if unknown:
                 raise InputError(f"{path}: compares {min(unknown)!r}, which is not in it")
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
 
 
 def evaluate(
