@@ -265,6 +265,10 @@ def test_ruin_keeps_the_window_and_loses_the_interval() -> None:
     d = e.difference("ppo", "equal_weight", "cagr")
     assert d is not None and d.verdict == "no interval"
     assert any("ppo (seed 1) was ruined after 51 of 200 steps" in note for note in e.notes)
+    d = e.difference("ppo", "equal_weight", "cagr")
+    each = [strategy.metrics["cagr"].value for strategy in (ppo, e.strategies["equal_weight"])]
+    assert d is not None and each[0] is not None and each[1] is not None
+    assert d.value == pytest.approx(each[0] - each[1]) and d.low is None and "ruined" in d.reason
     assert e.strategies["equal_weight"].metrics["cagr"].low is not None
 
 

@@ -169,6 +169,9 @@ def difference(
     value = _number(ours.mean() - theirs)
     if value is None:
         return Difference(*names, measure, None, None, None, None, None, metric.undefined)
+    ahead = float(np.mean(ours > theirs))
+    if ruined:
+        return Difference(*names, measure, value, None, None, None, ahead, NO_INTERVAL_RUIN)
     if measure == "cagr":
         logs = difference(names, "mean_log_return", steps, drawn, positions, level, ruined)
         base = float(np.expm1(BY_NAME["mean_log_return"].compute(steps[1]).mean()))
@@ -177,14 +180,12 @@ def difference(
         ]
         return replace(logs, measure=measure, value=told[0], low=told[1], high=told[2])
     j, c = VALUES.index(measure), PAIRED.index(measure)
-    ahead = float(np.mean(ours > theirs))
     one, other, pair = positions
     gap, errors = drawn.values[one, j] - drawn.values[other, j], drawn.pair_errors[pair, c]
     error = float(drawn.observed_pair_errors[pair, c])
-    interval = None if ruined else studentised_interval(value, error, gap, errors, level)
+    interval = studentised_interval(value, error, gap, errors, level)
     if interval is None:
-        why = NO_INTERVAL_RUIN if ruined else NO_INTERVAL_UNDEFINED
-        return Difference(*names, measure, value, None, None, None, ahead, why)
+        return Difference(*names, measure, value, None, None, None, ahead, NO_INTERVAL_UNDEFINED)
     above = float(np.mean(gap > 0))
     p = p_value(value, error, gap, errors)
     return Difference(*names, measure, value, *interval, above, ahead, p_value=p)
