@@ -121,7 +121,10 @@ def test_overrides_reach_every_run(tmp_path, monkeypatch, capsys):
             return real(command, **keywords)
         ran.append(command[3:])
         folder = Path(command[-1].removeprefix("hydra.run.dir="))
-        (folder / ".hydra").mkdir()
+        model = folder / "agents" / "ppo" / "seed_0" / "checkpoint.safetensors"
+        for part in (folder / ".hydra", model.parent):
+            part.mkdir(parents=True)
+        model.touch()
         (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(command[3:-1]))
         (folder / "config.yaml").write_text("n_seeds: 2\n")
         return type("Failed", (), {"returncode": 3})
