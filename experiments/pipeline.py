@@ -97,9 +97,9 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     policies = make_baselines(plan, market, splits[-1].test[1])
     chosen_from = [name for name, policy in policies.items() if not knows_the_future(policy)]
     # Whatever is refused before leaves the folder as it was. A report marks a finished run.
+    facts = begin_provenance(folder, market, seeds, settings_hash(cfg), started)
     (folder / "report.html").unlink(missing_ok=True)
     write_text(folder / "config.yaml", config_yaml)
-    facts = begin_provenance(folder, market, seeds, settings_hash(cfg), started)
     # From here on the test windows are looked at.
     entry.reads(market, splits, chosen_from)
     trajectories = run_baselines(cfg, policies, market, tested(splits))
