@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from torch import nn
 
+from agents.learner import Trained
 from agents.sb3_env import SB3VecEnv
 from agents.sb3_policy import AssetScorerPolicy, WindowExtractor
 from envs.errors import InputError
@@ -121,6 +122,12 @@ class Agent:
     def build(self, env: SB3VecEnv, seed: int) -> BaseAlgorithm:
         """A fresh, seeded model on this env."""
         raise NotImplementedError
+
+    def train(self, training: Setting, validation: Setting, **how: Any) -> Trained:
+        """See `agents.learner.Learner.train`."""
+        from agents.training import train
+
+        return train(self, training, validation, **how)
 
 
 @dataclass(frozen=True, kw_only=True)

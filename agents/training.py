@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from agents.checkpoint import (
     save_checkpoint,
     write_tensors,
 )
+from agents.learner import CHECKPOINT, MODEL, Advance, Log, Trained
 from agents.rollout import rollout
 from agents.sb3 import Agent
 from agents.sb3_env import SB3VecEnv
@@ -31,10 +32,6 @@ from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
 from envs.vector import PortfolioVectorEnv
 from networks.window_gather import WindowGather
-
-Log = Callable[[int, dict[str, float]], None]
-CHECKPOINT = "checkpoint.safetensors"
-MODEL = "model.safetensors"
 
 
 class SB3Policy:
@@ -76,21 +73,6 @@ class SB3Policy:
         return self.network.predict(observation, state, episode_start, deterministic)
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """What a training leaves: the policy that was best on validation, and the learning curve.
-
-    `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring
-    policy since the point before) and `validation` (mean reward per step of
-    the deterministic policy over the validation window). `seconds` is for who measures it.
-    """
-
-    policy: SB3Policy
-    curve: dict[str, list[float]]
-    best_step: int
-    seconds: float = 0.0
-
-
 def train(
     agent: Agent,
     training: Setting,
@@ -99,25 +81,10 @@ def train(
     seed: int,
     folder: Path,
     log: Log | None = None,
-    advance: Callable[[int, dict[str, float]], None] | None = None,
+    advance: Advance | None = None,
     resumed: Callable[[int], None] | None = None,
 ) -> Trained:
-    """Trains one seed, or goes on where a former call in the same folder was interrupted.
-
-    Args:
-        agent: settings of the algorithm.
-        training, validation: what to learn on and what to choose on; rows of the same panel.
-        seed: of networks, noise, batches and episode starts.
-        folder: gets `checkpoint.safetensors` while training and `model.safetensors` at the end.
-            With the latter there, nothing is trained.
-        log: called with the step and the figures of each round.
-        advance: called with the number of new steps and what to show beside the bar.
-        resumed: called with the step of the checkpoint that the training goes on from.
-
-    Raises:
-        InputError: if the policy diverged to NaN, naming the step and the remedy, or if the
-            folder holds a file of other settings.
-    """
+    """See `agents.learner.Learner.train`; `agent` has the settings of the algorithm."""
     # The numbers depend on the number of threads through the order of sums.
     torch.set_num_threads(agent.torch_threads)
     envs = PortfolioVectorEnv.from_setting(
@@ -237,7 +204,7 @@ class _Rounds(BaseCallback):
         self.folder = folder
         self.writer = _Writer()
         self.log: Log | None = None
-        self.advance: Callable[[int, dict[str, float]], None] | None = None
+        self.advance: Advance | None = None
         self.best: Tensors = {}
         self.best_step = 0
         self.curve: dict[str, list[float]] = {"steps": [], "train_reward": [], "validation": []}

@@ -7,7 +7,7 @@ did (`Step`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -59,6 +59,8 @@ class Setting:
     delay: int = 0
     fresh: FreshPaths | None = None
     mask: NDArray[np.float32] | None = None  # [T, A] 1 where tradable; None where all cells are
+    feature_names: tuple[str, ...] = ()  # [F], the mask included
+    groups: Mapping[str, slice] = field(default_factory=dict)  # of the F features
 
     @property
     def last_start(self) -> int:
@@ -232,6 +234,9 @@ def make_setting(
         delay=delay,
         fresh=fresh,
         mask=mask,
+        feature_names=(() if features is None else features.names)
+        + (() if mask is None else ("tradable",)),
+        groups={} if features is None else features.groups,
     )
 
 

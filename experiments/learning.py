@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from agents.learner import MODEL, Trained
 from agents.rollout import Trajectory, rollout
-from agents.training import MODEL, Trained, train
 from envs.errors import InputError
 from envs.portfolio import PortfolioEnv
 from envs.simulation import Setting
@@ -248,8 +248,7 @@ def train_cell(
     agent = pipeline.build(cfg, key)
     began = time.perf_counter()
     try:
-        trained = train(
-            agent,
+        trained = agent.train(
             pipeline.training_window(cfg, prepared, splits.train),
             pipeline.make_window(
                 cfg, prepared.market, prepared.features, splits.validation, episode_length=None

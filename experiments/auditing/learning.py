@@ -54,13 +54,10 @@ class Learner:
         A name that was used before is not trained again: its parameters are put to work on the
         markets of `prepared`.
         """
-        from agents.training import train
-
         recipe, splits = self.recipe, self.recipe.known.splits
         start, stop = splits.train
         begin, end = splits.validation
-        trained = train(
-            self.agent,
+        trained = self.agent.train(
             pipeline.training_window(recipe.cfg, prepared, (max(start, stop - self.tail), stop)),
             recipe.window(prepared, (max(begin, end - TAIL), end)),
             seed=pipeline.agent_seeds(recipe.cfg)[0],

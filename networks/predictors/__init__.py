@@ -1,0 +1,36 @@
+"""Predictors by name: one input, one output, many architectures."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from networks.predictors.base import InputShape, Predictor
+from networks.predictors.mlp import MLP
+from networks.predictors.recurrent import GRU, LSTM, RNN
+
+__all__ = ["PREDICTORS", "InputShape", "Predictor", "make_predictor"]
+
+PREDICTORS: dict[str, Callable[..., Predictor]] = {
+    "mlp": MLP,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+}
+
+
+def make_predictor(name: str, shape: InputShape, **settings: Any) -> Predictor:
+    """The predictor of this name for inputs of this shape; `settings` go to its constructor.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest ones and the list; for wrong settings.
+    """
+    if name not in PREDICTORS:
+        near = difflib.get_close_matches(name, PREDICTORS, n=2, cutoff=0.6)
+        meant = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(f"unknown predictor {name!r}{meant} Known: {', '.join(PREDICTORS)}")
+    try:
+        return PREDICTORS[name](shape, **settings)
+    except TypeError as error:
+        raise ValueError(f"predictor {name}: {error}") from None
