@@ -8,6 +8,7 @@ from typing import Any
 
 from networks.predictors.base import InputShape, Predictor
 from networks.predictors.mlp import MLP
+from networks.predictors.momentum import DeepMomentum, MomentumTransformer
 from networks.predictors.recurrent import GRU, LSTM, RNN
 
 __all__ = ["PREDICTORS", "InputShape", "Predictor", "make_predictor"]
@@ -17,6 +18,8 @@ PREDICTORS: dict[str, Callable[..., Predictor]] = {
     "rnn": RNN,
     "lstm": LSTM,
     "gru": GRU,
+    "deep_momentum": DeepMomentum,
+    "momentum_transformer": MomentumTransformer,
 }
 
 
