@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from networks.predictors.base import InputShape, Predictor
+from networks.predictors.convolution import CNN, TCN
+from networks.predictors.eiie import EIIE
+from networks.predictors.inverted import InvertedTransformer
 from networks.predictors.mlp import MLP
 from networks.predictors.momentum import DeepMomentum, MomentumTransformer
 from networks.predictors.recurrent import GRU, LSTM, RNN
@@ -18,6 +21,10 @@ PREDICTORS: dict[str, Callable[..., Predictor]] = {
     "rnn": RNN,
     "lstm": LSTM,
     "gru": GRU,
+    "cnn": CNN,
+    "tcn": TCN,
+    "eiie": EIIE,
+    "inverted_transformer": InvertedTransformer,
     "deep_momentum": DeepMomentum,
     "momentum_transformer": MomentumTransformer,
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from networks.predictors.base import InputShape, Predictor
+from networks.predictors.checks import share, widths
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -21,6 +22,9 @@ class MLP(Predictor):
     Args:
         shape: of the input. hidden: widths of the layers. activation: `relu`, `tanh`, `sigmoid`.
         dropout: after every layer, in [0, 1).
+
+    Raises:
+        ValueError: for settings out of their range.
     """
 
     def __init__(
@@ -30,7 +34,11 @@ class MLP(Predictor):
         activation: str = "relu",
         dropout: float = 0.0,
     ) -> None:
+        hidden = widths("hidden", hidden)
         super().__init__(shape, hidden[-1])
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}: {activation!r}")
+        share("dropout", dropout)
         layers: list[nn.Module] = []
         inputs = shape.window * shape.n_features
         for width in hidden:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from networks.predictors.base import InputShape, Predictor, by_asset, from_assets
+from networks.predictors.checks import share, widths
 
 
 class Recurrent(Predictor):
@@ -15,6 +16,9 @@ class Recurrent(Predictor):
     Args:
         shape: of the input. hidden: widths of the layers, e.g. (128, 64, 32).
         dropout: between and after the layers, in [0, 1).
+
+    Raises:
+        ValueError: for settings out of their range.
     """
 
     cell: Callable[..., nn.RNNBase]
@@ -22,12 +26,13 @@ class Recurrent(Predictor):
     def __init__(
         self, shape: InputShape, hidden: Sequence[int] = (64,), dropout: float = 0.0
     ) -> None:
+        hidden = widths("hidden", hidden)
         super().__init__(shape, hidden[-1])
         inputs = [shape.n_features, *hidden[:-1]]
         self.layers = nn.ModuleList(
             self.cell(n, width, batch_first=True) for n, width in zip(inputs, hidden, strict=True)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(share("dropout", dropout))
 
     def encode_sequence(self, x: Tensor) -> Tensor:
         rows = by_asset(x)
