@@ -9,9 +9,11 @@ from numba import njit
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
-from envs.features.catalogue import DEFAULT, GROUPS, resolve
+from envs.features.catalogue import DEFAULT, GROUPS, Feature, resolve
+from envs.features.family import Plane
 from envs.features.inputs import Inputs
 from envs.features.panel import FeaturePanel
+from envs.features.published import Published
 
 # Planes computed before they are interleaved: 16 float32 fill one cache line of the output, which
 # then is written once and not sixteen times.
@@ -20,10 +22,11 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @njit(cache=True, nogil=True)
-def interleave_nb(planes, tradable, start, warmup, first, largest, out):
+def interleave_nb(planes, tradable, start, warmup, may_miss, first, largest, out):
     """Writes `planes [P, T, A]` to `out[:, :, first:first+P]`; NaN without history or trading.
 
-    Returns the number of cells that should hold a number and do not.
+    Returns the number of cells that should hold a number and do not; planes with `may_miss` are
+    not counted.
     """
     n_planes, n_rows, n_assets = planes.shape
     wrong = 0
@@ -34,14 +37,19 @@ def interleave_nb(planes, tradable, start, warmup, first, largest, out):
                 if tradable[t, a] and t >= start[a] + warmup[p]:
                     value = planes[p, t, a]
                     if np.isnan(value):
-                        wrong += 1
-                    value = min(max(value, -largest), largest)
+                        wrong += not may_miss[p]
+                    else:
+                        value = min(max(value, -largest), largest)
                 out[t, a, first + p] = value
     return wrong
 
 
 def build_features(
-    market: MarketData, names: Sequence[str] = DEFAULT, calendar: str = "XNYS"
+    market: MarketData,
+    names: Sequence[str] = DEFAULT,
+    calendar: str = "XNYS",
+    macro: Published | None = None,
+    sentiment: Published | None = None,
 ) -> FeaturePanel:
     """Computes features of every asset on every date; row t reads rows 0..t only.
 
@@ -51,20 +59,25 @@ def build_features(
 
     Args:
         market: the panel.
-        names: features (`rsi_14`), groups (`price, ohlc, volume, seasonal, cross`: their default
-            lists as far as the panel has the fields) or `all`; see docs/features.md and
+        names: features (`rsi_14`), groups (`price, ohlc, volume, cross, seasonal, sentiment,
+            macro`; `technical` is the first four: their default lists as far as the panel has the
+            fields) or `all` that the panel itself gives; see docs/features.md and
             `python -m envs.features list`.
         calendar: the exchange whose published holidays the seasonal features use.
+        macro, sentiment: the published series of these groups; without them their features are
+            NaN and masked.
 
     Returns:
         A panel ordered by group. `warmup` follows from the definitions: the row of the first
-        listing plus the longest history that a feature needs. Numbers are finite.
+        listing plus the longest history that a feature needs. Numbers are finite, but for `masked`
+        features: those of published series, NaN where nothing is known. The last column of a group
+        with such features is `<group>_known`, the share of them that is known.
 
     Raises:
         InputError: unknown name, field that the panel lacks, unknown calendar, or too few rows.
     """
     features = resolve(names, market)
-    inputs = Inputs(market, calendar)
+    inputs = Inputs(market, calendar, macro, sentiment)
     longest = max(features, key=lambda one: one.warmup)
     warmup = int(inputs.start.min()) + longest.warmup
     if market.n_rows < warmup + 2:
@@ -80,9 +93,12 @@ def build_features(
         batch = features[first : first + PLANES]
         for plane, one in zip(planes, batch, strict=False):
             one.family.compute(inputs, plane, *one.numbers)
+            if one.family.source and not one.says_known:
+                inputs.count_known(one.family.group, plane)
         history = np.array([one.warmup for one in batch], dtype=np.int64)
+        may_miss = np.array([bool(one.family.source) for one in batch])
         wrong = interleave_nb(
-            planes[: len(batch)], inputs.tradable, inputs.start, history, first,
+            planes[: len(batch)], inputs.tradable, inputs.start, history, may_miss, first,
             np.float32(FLOAT32_MAX), values,
         )  # fmt: skip
         if wrong:
@@ -95,4 +111,26 @@ def build_features(
         members = [f for f, one in enumerate(features) if one.family.group == group]
         if members:
             groups[group] = slice(members[0], members[-1] + 1)
-    return FeaturePanel(values, tuple(one.name for one in features), groups, warmup)
+    masked = {
+        one.name: reason
+        for f, one in enumerate(features)
+        if one.family.source and (reason := _why_missing(inputs, one, values[..., f], warmup))
+    }
+    names = tuple(one.name for one in features)
+    return FeaturePanel(values, names, groups, warmup, masked)
+
+
+def _why_missing(inputs: Inputs, one: Feature, column: Plane, warmup: int) -> str:
+    """Why a published feature is NaN in some tradable cells after the warm-up; "" if it is not."""
+    traded = inputs.tradable[warmup:]
+    known = np.isfinite(column[warmup:]) & traded
+    if known.sum() == traded.sum():
+        return ""
+    share = known.sum() / traded.sum()
+    missing = getattr(inputs, one.family.source).missing
+    reasons = [missing[name] for name in one.family.series if name in missing]
+    if not known.any():
+        return "; ".join(reasons) or "nothing is published for any date of the panel"
+    rows = warmup + np.flatnonzero(known.any(axis=1))
+    first, last = inputs.market.dates[rows[[0, -1]]].astype("datetime64[D]")
+    return "; ".join([f"known for {share:.1%} of the cells, from {first} to {last}", *reasons])

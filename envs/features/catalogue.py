@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 from envs.data.market_data import MarketData
 from envs.errors import InputError
-from envs.features.families import FAMILIES, Family
+from envs.features.families import FAMILIES
+from envs.features.family import KNOWN, Family
 
-GROUPS = ("price", "ohlc", "volume", "seasonal", "cross")
+GROUPS = ("price", "ohlc", "volume", "cross", "seasonal", "sentiment", "macro")
+# One name for several groups.
+TOGETHER = {"technical": ("price", "ohlc", "volume", "cross")}
 
 # Eight features that any panel of closes has, over horizons that suit daily decisions.
 DEFAULT = (
@@ -49,6 +52,11 @@ class Feature:
     numbers: tuple[int, ...]
     warmup: int
 
+    @property
+    def says_known(self) -> bool:
+        """Whether this is `<group>_known`: the share of the group's published features."""
+        return self.name == f"{self.family.group}{KNOWN}"
+
 
 def feature(name: str) -> Feature:
     """The feature of this name.
@@ -62,7 +70,9 @@ def feature(name: str) -> Feature:
         # Families by the name without its numbers, examples by the whole name.
         stem = re.sub(r"[_\d]+$", "", name)
         near = [key for key in FAMILIES if stem and key.startswith(stem)][:2]
-        near += difflib.get_close_matches(stem, [*FAMILIES, *GROUPS, "all"], n=2, cutoff=0.7)
+        near += difflib.get_close_matches(
+            stem, [*FAMILIES, *GROUPS, *TOGETHER, "all"], n=2, cutoff=0.7
+        )
         near += difflib.get_close_matches(name, _EXAMPLES, n=2, cutoff=0.6)
         near = list(dict.fromkeys(FAMILIES[x].examples[0] if x in FAMILIES else x for x in near))
         raise InputError(
@@ -103,8 +113,9 @@ def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
     """The features that these names and groups stand for, by group, without repeats.
 
     Args:
-        names: features, groups (`price, ohlc, volume, seasonal, cross`) or `all`. A group stands
-            for its default list as far as the panel has the fields; a feature must be possible.
+        names: features, groups (`GROUPS`, `technical`) or `all`. A group stands for its default
+            list as far as the panel has the fields; a feature must be possible. `all` are those
+            that the panel itself gives, without what is published elsewhere.
         market: the panel.
 
     Raises:
@@ -113,7 +124,10 @@ def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
     wanted: list[str] = []
     for name in [names] if isinstance(names, str) else names:
         if name == "all":
-            wanted += [each for group in GROUPS for each in group_names(group, market)]
+            own = [each for group in GROUPS for each in group_names(group, market)]
+            wanted += [each for each in own if not feature(each).family.source]
+        elif name in TOGETHER:
+            wanted += [each for group in TOGETHER[name] for each in group_names(group, market)]
         elif name in GROUPS:
             wanted += group_names(name, market)
         else:
@@ -133,7 +147,19 @@ def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
             f"no features: {list(names)} stands for nothing that {market.name} can offer; "
             "name at least one (python -m envs.features list)"
         )
-    return tuple(sorted(found.values(), key=lambda one: GROUPS.index(one.family.group)))
+    for one in list(found.values()):
+        if one.family.source:
+            known = feature(f"{one.family.group}{KNOWN}")
+            found.setdefault(known.name, known)
+    published = {x.family.group for x in found.values() if x.family.source and not x.says_known}
+    for one in found.values():
+        if one.says_known and one.family.group not in published:
+            raise InputError(
+                f"feature {one.name!r} is the share of the published features of its group that is "
+                f"known; name some of them, or the group {one.family.group!r}"
+            )
+    order = {group: 2 * place for place, group in enumerate(GROUPS)}
+    return tuple(sorted(found.values(), key=lambda x: order[x.family.group] + x.says_known))
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,28 @@
-"""The table of feature families: one entry each, from the name to the kernel."""
+"""The table of feature families: one entry each, from the name to the kernel.
+
+A group with a module of its own keeps its families there (`SENTIMENT: dict[str, Family]`), and is
+added to `_NAMED` below.
+
+Features of what is published outside the panel (figures, indices, surveys, news) are families with
+a `source`: `compute` fills the plane with NaN wherever nothing is known, and `build_features` names
+the column in `FeaturePanel.masked` and adds `<group>_known`, the share of such columns of its group
+that is known. A family that is the same for all assets fills its plane by `out[:] = row[:, None]`.
+So `Family("sentiment", (), (), ("vix_level",), "...", compute, source="sentiment",
+series=("vix",))` reads `x.sentiment.get("vix")`: a `Releases`, or None if it is missing, in which
+case `x.sentiment.missing["vix"]` says why. A family of the panel's own prices has no source and is
+finite after its warm-up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.features import cross, indicators, ohlcv
+from envs.features.family import KNOWN, Family, Plane
 from envs.features.inputs import Inputs
 from envs.features.seasonal import SEASONAL, seasonal
-
-Plane = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Family:
-    """A feature up to its numbers.
-
-    Attributes:
-        group: one of `price, ohlc, volume, seasonal, cross`.
-        needs: fields of the panel that must exist.
-        parameters: names of the numbers, e.g. ("n",).
-        examples: names in the group's default list.
-        description: one line.
-        compute: `(inputs, out, *numbers)` fills the `[T, A]` float32 plane `out`.
-        warmup: rows without a value, from the numbers.
-        allowed: whether the numbers make sense.
-        condition: what `allowed` asks for, in words.
-    """
-
-    group: str
-    needs: tuple[str, ...]
-    parameters: tuple[str, ...]
-    examples: tuple[str, ...]
-    description: str
-    compute: Callable[..., None]
-    warmup: Callable[..., int] = lambda: 0
-    allowed: Callable[..., bool] = lambda *numbers: all(n >= 1 for n in numbers)
-    condition: str = "numbers >= 1"
 
 
 def _at_least_two(n: int) -> bool:
@@ -249,4 +232,19 @@ _CROSS = {
     ),
 }  # fmt: skip
 
-FAMILIES: dict[str, Family] = {**_PRICE, **_OHLC, **_VOLUME, **_SEASONAL, **_CROSS}
+
+def _known(group: str) -> Family:
+    def compute(x: Inputs, out: Plane) -> None:
+        out[:] = x.share_known(group)
+
+    return Family(
+        group, (), (), (f"{group}{KNOWN}",),
+        f"share of the published features of {group} in the panel that is known", compute,
+        source=group,
+    )  # fmt: skip
+
+
+_NAMED: dict[str, Family] = {**_PRICE, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL}
+# Each group that has published features ends with its `<group>_known`.
+_WITH_SOURCE = dict.fromkeys(family.group for family in _NAMED.values() if family.source)
+FAMILIES: dict[str, Family] = {**_NAMED, **{f"{x}{KNOWN}": _known(x) for x in _WITH_SOURCE}}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.data.market_data import Float, MarketData
 from envs.features import cross, indicators
+from envs.features.published import Published
 from envs.features.seasonal import published_calendar
 
 
@@ -38,16 +39,33 @@ class Inputs:
 
     Attributes:
         start: `[A]` the row where each asset lists (its first tradable row); T if it never does.
+        macro, sentiment: what is published outside the panel.
     """
 
-    def __init__(self, market: MarketData, calendar: str) -> None:
+    def __init__(
+        self,
+        market: MarketData,
+        calendar: str,
+        macro: Published | None = None,
+        sentiment: Published | None = None,
+    ) -> None:
         self.market = market
+        self.macro = Published() if macro is None else macro
+        self.sentiment = Published() if sentiment is None else sentiment
+        self._known: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self.calendar_name = calendar
         self.tradable = market.tradable
         listed = self.tradable.any(axis=0)
         first = np.argmax(self.tradable, axis=0)
         self.start: NDArray[np.int64] = np.where(listed, first, market.n_rows).astype(np.int64)
         self._complete = bool(self.tradable.all())
+
+    @cached_property
+    def known_by(self) -> NDArray[np.datetime64]:
+        """`[T]` the last day whose publications are known at each row: its own, known at the close;
+        the day before for panels with several rows a day."""
+        days: NDArray[np.datetime64] = self.market.dates.astype("datetime64[D]")
+        return days if self.market.periods_per_year <= 366.0 else days - 1
 
     def _without_holes(self, field: str) -> Float:
         value: Float = getattr(self.market, field)
@@ -96,6 +114,17 @@ class Inputs:
     @cached_property
     def calendar(self) -> np.busdaycalendar:
         return published_calendar(self.calendar_name)
+
+    def count_known(self, group: str, plane: NDArray[np.float32]) -> None:
+        """Takes note of where a published feature of the group is known."""
+        count, known = self._known.get(group, (0, np.zeros(plane.shape, np.float32)))
+        known += np.isfinite(plane)
+        self._known[group] = count + 1, known
+
+    def share_known(self, group: str) -> NDArray[np.float32]:
+        """`[T, A]` share of the published features counted so far that is known."""
+        count, known = self._known[group]
+        return known / np.float32(count)
 
     def scratch(self) -> Float:
         """A fresh `[T, A]` array of NaN."""

@@ -16,17 +16,21 @@ class FeaturePanel:
 
     Attributes:
         values: `[T, A, F]` float32. Row t holds only what was known at close t. NaN is allowed only
-            in rows before `warmup`, where an asset is not tradable, and in the rows of its own
-            warm-up after an asset lists later than the others.
+            in rows before `warmup`, where an asset is not tradable, in the rows of its own
+            warm-up after an asset lists later than the others, and in `masked` features.
         names: F feature names.
         groups: group name -> slice of the feature axis.
         warmup: number of leading rows that are not usable because some feature has no full history.
+        masked: name of a feature that is NaN in some or all rows because nothing was published, or
+            its source is missing -> why, in words. Scalers turn its NaN into 0; `<group>_known` is
+            the share of the published features of a group that is known, 0 to 1.
     """
 
     values: NDArray[np.float32]
     names: tuple[str, ...]
     groups: dict[str, slice] = field(default_factory=dict)
     warmup: int = 0
+    masked: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[2] != len(self.names):
@@ -35,6 +39,9 @@ class FeaturePanel:
             raise InputError(f"features must be float32, got {self.values.dtype}")
         if not 0 <= self.warmup:
             raise InputError(f"warmup must be >= 0, got {self.warmup}")
+        unknown = sorted(set(self.masked) - set(self.names))
+        if unknown:
+            raise InputError(f"masked names {', '.join(unknown)}, which the panel does not have")
         self.values.setflags(write=False)
 
     @property

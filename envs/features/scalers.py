@@ -65,7 +65,8 @@ class FittedScaler:
 
     Attributes:
         names: features it was fitted on; empty before `fit`.
-        center, scale: `[F]` float64; `scale` is 1 where a feature is constant in training.
+        center, scale: `[F]` float64; `scale` is 1 where a feature is constant in training. `center`
+            is NaN for a masked feature that is not known in training: it becomes 0 everywhere.
         rows: `(start, stop)` of the rows that were used.
         clip: largest absolute value that comes out.
     """
@@ -88,7 +89,7 @@ class FittedScaler:
 
         Raises:
             InputError: if the rows lie outside the panel, are fewer than 10, or a feature has fewer
-                than 10 values in them.
+                than 10 values in them and is not masked.
         """
         n_rows = panel.values.shape[0]
         if not 0 <= start < stop <= n_rows:
@@ -106,6 +107,10 @@ class FittedScaler:
         center, scale = np.empty(panel.n_features), np.empty(panel.n_features)
         for f, name in enumerate(panel.names):
             values = _training_values(panel, first, stop, f)
+            if len(values) < MIN_ROWS and name in panel.masked:
+                # Nothing is known of its scale: what comes later is kept at 0.
+                center[f], scale[f] = np.nan, 1.0
+                continue
             if len(values) < MIN_ROWS:
                 raise InputError(
                     f"scaler: feature {name!r} has {len(values)} values in rows {first}:{stop}; "
@@ -139,7 +144,7 @@ class FittedScaler:
             np.nan_to_num(part, copy=False, nan=0.0)
             np.clip(part, -self.clip, self.clip, out=part)
             out[first : first + CHUNK] = part
-        return FeaturePanel(out, panel.names, panel.groups, panel.warmup)
+        return FeaturePanel(out, panel.names, panel.groups, panel.warmup, panel.masked)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings; JSON keeps them exactly."""
@@ -147,7 +152,7 @@ class FittedScaler:
             "kind": self.kind,
             "clip": self.clip,
             "names": list(self.names),
-            "center": self.center.tolist(),
+            "center": [None if np.isnan(x) else x for x in self.center.tolist()],
             "scale": self.scale.tolist(),
             "rows": list(self.rows),
         }
@@ -156,6 +161,7 @@ class FittedScaler:
     def from_dict(cls, state: dict[str, Any]) -> FittedScaler:
         scaler = cls(clip=state["clip"])
         scaler.names = tuple(state["names"])
+        # None becomes NaN.
         scaler.center = np.array(state["center"], dtype=np.float64)
         scaler.scale = np.array(state["scale"], dtype=np.float64)
         scaler.rows = (int(state["rows"][0]), int(state["rows"][1]))
@@ -248,7 +254,7 @@ class NoScaler:
     def transform(self, panel: FeaturePanel) -> FeaturePanel:
         """The panel, clipped, with 0 for what is missing."""
         values = np.nan_to_num(np.clip(panel.values, -self.clip, self.clip), nan=0.0)
-        return FeaturePanel(values, panel.names, panel.groups, panel.warmup)
+        return FeaturePanel(values, panel.names, panel.groups, panel.warmup, panel.masked)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings."""
@@ -298,7 +304,7 @@ class RollingScaler:
             panel.values.reshape(n_rows, columns), self.window, FLOAT32_EPS, self.clip,
             out.reshape(n_rows, columns),
         )  # fmt: skip
-        return FeaturePanel(out, panel.names, panel.groups, warmup)
+        return FeaturePanel(out, panel.names, panel.groups, warmup, panel.masked)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings."""
