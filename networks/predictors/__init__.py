@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from networks.predictors.base import InputShape, Predictor
+from networks.predictors.baselines import Baseline, Linear
+from networks.predictors.boosting import GradientBoosting
 from networks.predictors.convolution import CNN, TCN
 from networks.predictors.eiie import EIIE
 from networks.predictors.inverted import InvertedTransformer
@@ -14,9 +16,11 @@ from networks.predictors.mlp import MLP
 from networks.predictors.momentum import DeepMomentum, MomentumTransformer
 from networks.predictors.recurrent import GRU, LSTM, RNN
 
-__all__ = ["PREDICTORS", "InputShape", "Predictor", "make_predictor"]
+__all__ = ["PREDICTORS", "Baseline", "InputShape", "Predictor", "make_predictor"]
 
 PREDICTORS: dict[str, Callable[..., Predictor]] = {
+    "linear": Linear,
+    "gradient_boosting": GradientBoosting,
     "mlp": MLP,
     "rnn": RNN,
     "lstm": LSTM,

@@ -1,4 +1,4 @@
-"""What predictors check of their settings: each error names the setting, its value and the range."""
+"""Checks of the settings of predictors: each error names the setting, its value and the range."""
 
 from __future__ import annotations
 
