@@ -12,26 +12,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from networks.predictors.base import InputShape, Predictor, by_asset, from_assets
+from networks.predictors.checks import divides, share, whole
 
 
 class VariationalDropout(nn.Module):
     """Dropout with one mask for all rows of a sequence `[N, T, width]` (Gal and Ghahramani 2016).
 
     Args:
-        share: of the columns that are dropped, in [0, 1).
+        dropped: share of the columns, in [0, 1).
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, dropped: float) -> None:
         super().__init__()
-        if not 0 <= share < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {share}")
-        self.share = share
+        self.dropped = share("dropout", dropped)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.share == 0:
+        if not self.training or self.dropped == 0:
             return x
-        mask = torch.empty_like(x[:, :1]).bernoulli_(1 - self.share)
-        return x * mask.div_(1 - self.share)
+        mask = torch.empty_like(x[:, :1]).bernoulli_(1 - self.dropped)
+        return x * mask.div_(1 - self.dropped)
 
 
 class VariableSelection(nn.Module):
@@ -94,9 +93,7 @@ class SharedValueAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        if heads < 1 or width % heads:
-            raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
-        self.heads, self.each = heads, width // heads
+        self.heads, self.each = heads, width // divides(heads, width)
         self.looks = nn.Linear(width, 2 * width + self.each, bias=False)
         self.out = nn.Linear(self.each, width, bias=False)
 
@@ -127,7 +124,7 @@ class DeepMomentum(Predictor):
         dropout: float = 0.1,
         variable_selection: bool = False,
     ) -> None:
-        super().__init__(shape, hidden)
+        super().__init__(shape, whole("hidden", hidden))
         self.select = (
             VariableSelection(shape.n_features, hidden, dropout)
             if variable_selection
@@ -163,7 +160,7 @@ class MomentumTransformer(Predictor):
         dropout: float = 0.1,
         variable_selection: bool = False,
     ) -> None:
-        super().__init__(shape, hidden)
+        super().__init__(shape, whole("hidden", hidden))
         self.embed = (
             VariableSelection(shape.n_features, hidden, dropout)
             if variable_selection
