@@ -7,6 +7,7 @@ where the definition has no value yet. The cross-sectional twins take all assets
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -139,6 +140,33 @@ def bollinger(b: Bars, n: int) -> Series:
     return by_window(len(c), n, value)
 
 
+def decayed(x: Numbers, decay: float) -> list[float]:
+    """The mean of x[0..t] at each t, weights falling by `decay` with every row back."""
+    out = []
+    for t in range(len(x)):
+        weights = [decay ** (t - i) for i in range(t + 1)]
+        out.append(sum(w * v for w, v in zip(weights, x)) / sum(weights))
+    return out
+
+
+def normalised_return(b: Bars, n: int) -> Series:
+    moves = [now / before - 1 for before, now in zip(b.close, b.close[1:])]
+    variance = [math.nan, *decayed([move**2 for move in moves], 1 - 2 / 61)]
+    rows = range(len(b.close))
+    return [
+        None if t < max(n, 60) else (b.close[t] / b.close[t - n] - 1) / math.sqrt(variance[t] * n)
+        for t in rows
+    ]
+
+
+def trend(b: Bars, short: int, long: int) -> Series:
+    fast, slow = decayed(b.close, 1 - 1 / short), decayed(b.close, 1 - 1 / long)
+    deviation = by_window(len(fast), 63, lambda i, t: statistics.stdev(b.close[i : t + 1]))
+    ratio = [(f - s) / d for f, s, d in zip(fast[62:], slow[62:], deviation[62:])]
+    spread = by_window(len(ratio), 252, lambda i, t: statistics.stdev(ratio[i : t + 1]))
+    return [None] * 62 + [None if d is None else x / d for x, d in zip(ratio, spread)]
+
+
 def atr(b: Bars, n: int) -> Series:
     true_range = [0.0] + [
         max(b.high[t] - b.low[t], abs(b.high[t] - b.close[t - 1]), abs(b.low[t] - b.close[t - 1]))
@@ -233,6 +261,8 @@ def of_one_asset(name: str, b: Bars, periods_per_year: float) -> Series:
         "macd_signal": lambda: macd_parts(b, *n)[1],
         "macd_hist": lambda: macd_parts(b, *n)[2],
         "bollinger": lambda: bollinger(b, *n),
+        "normalised_return": lambda: normalised_return(b, *n),
+        "trend": lambda: trend(b, *n),
         "atr": lambda: atr(b, *n),
         "stochastic_k": lambda: smoothed(raw_stochastic(b, n[0]), n[1]),
         "stochastic_d": lambda: smoothed(smoothed(raw_stochastic(b, n[0]), n[1]), n[2]),

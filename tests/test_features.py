@@ -46,7 +46,7 @@ def test_groups_expand_as_far_as_the_panel_goes():
     everything, closes = build_features(BARS, ["all"]), build_features(CLOSES, ["all"])
     assert set(everything.groups) == set(GROUPS) - {"sentiment", "macro"}
     assert set(closes.groups) == {"price", "seasonal", "cross"}
-    own = [entry for entry in catalogue() if not feature(entry.name).family.source]
+    own = [e for e in catalogue() if e.listed and not feature(e.name).family.source]
     assert everything.names == tuple(entry.name for entry in own)
     assert closes.names == tuple(e.name for e in catalogue(CLOSES) if e in own)
     # Every family is in the catalogue: nothing escapes the tests that walk through it.
@@ -60,7 +60,9 @@ def test_groups_expand_as_far_as_the_panel_goes():
 def test_order_is_by_group_and_repeats_fall_away():
     panel = build_features(BARS, ["breadth_20", "rsi_14", "obv_20", "rsi_014", "return_3"])
     assert build_features(BARS, ["cross", "volume", "technical"]).names == tuple(
-        entry.name for entry in catalogue() if entry.group in ("price", "ohlc", "volume", "cross")
+        entry.name
+        for entry in catalogue()
+        if entry.listed and entry.group in ("price", "ohlc", "volume", "cross")
     )
     assert panel.names == ("rsi_14", "return_3", "obv_20", "breadth_20")
     assert panel.groups == {"price": slice(0, 2), "volume": slice(2, 3), "cross": slice(3, 4)}
@@ -317,7 +319,7 @@ def test_command_line():
     assert command("show", "sp5000").returncode == 2
 
 
-@pytest.mark.parametrize("option", ["default", "technical", "ohlcv", "all"])
+@pytest.mark.parametrize("option", ["default", "technical", "ohlcv", "all", "momentum"])
 def test_configs_build_and_scale(option):
     from hydra.utils import instantiate
 

@@ -22,8 +22,15 @@ def _list() -> None:
     print(f"{'name':28s}{'group':10s}{'warm-up':>7s}  {'needs':24s}what it is")
     for entry in catalogue():
         needs = " ".join(entry.needs)
-        print(f"{entry.name:28s}{entry.group:10s}{entry.warmup:7d}  {needs:24s}{entry.description}")
-    print("\nOther numbers work too: return_3, sma_ratio_100. A group's name stands for its lines.")
+        mark = " " if entry.listed else "-"
+        print(
+            f"{entry.name:28s}{entry.group:10s}{entry.warmup:7d}{mark} {needs:24s}"
+            f"{entry.description}"
+        )
+    print(
+        "\nOther numbers work too: return_3, sma_ratio_100. A group's name stands for its lines, "
+        "but not for those marked -."
+    )
 
 
 def _source(name: str) -> MarketData:

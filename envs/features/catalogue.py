@@ -99,12 +99,16 @@ def missing_fields(family: Family, market: MarketData) -> tuple[str, ...]:
     return tuple(field for field in family.needs if getattr(market, field) is None)
 
 
-def group_names(group: str, market: MarketData | None = None) -> tuple[str, ...]:
-    """The default features of a group, as far as the panel (if given) has the fields."""
+def group_names(
+    group: str, market: MarketData | None = None, unlisted: bool = False
+) -> tuple[str, ...]:
+    """The default features of a group, as far as the panel (if given) has the fields; `unlisted`
+    adds the examples of families that the group's name does not stand for."""
     return tuple(
         name
         for family in FAMILIES.values()
         if family.group == group and (market is None or not missing_fields(family, market))
+        if family.listed or unlisted
         for name in family.examples
     )
 
@@ -164,24 +168,28 @@ def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the catalogue."""
+    """One line of the catalogue; `listed` if the group's name stands for it too."""
 
     name: str
     group: str
     needs: tuple[str, ...]
     warmup: int
     description: str
+    listed: bool
 
 
 def catalogue(market: MarketData | None = None) -> tuple[Entry, ...]:
-    """The default features of all groups; with `market`, those that its panel can offer.
+    """The default features of all groups, and examples of the families that no group's name stands
+    for; with `market`, those that its panel can offer.
 
     Every family takes other numbers too: `return_5` stands for `return_n`.
     """
-    names = [name for group in GROUPS for name in group_names(group, market)]
+    names = [name for group in GROUPS for name in group_names(group, market, unlisted=True)]
     entries = []
     for name in names:
         one = feature(name)
         family = one.family
-        entries.append(Entry(name, family.group, family.needs, one.warmup, family.description))
+        entries.append(
+            Entry(name, family.group, family.needs, one.warmup, family.description, family.listed)
+        )
     return tuple(entries)

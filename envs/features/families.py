@@ -23,6 +23,7 @@ from envs.features import cross, indicators, ohlcv
 from envs.features.family import KNOWN, Family, Plane
 from envs.features.inputs import Inputs
 from envs.features.seasonal import SEASONAL, seasonal
+from envs.features.trend import TREND
 
 
 def _at_least_two(n: int) -> bool:
@@ -244,7 +245,7 @@ def _known(group: str) -> Family:
     )  # fmt: skip
 
 
-_NAMED: dict[str, Family] = {**_PRICE, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL}
+_NAMED: dict[str, Family] = {**_PRICE, **TREND, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL}
 # Each group that has published features ends with its `<group>_known`.
 _WITH_SOURCE = dict.fromkeys(family.group for family in _NAMED.values() if family.source)
 FAMILIES: dict[str, Family] = {**_NAMED, **{f"{x}{KNOWN}": _known(x) for x in _WITH_SOURCE}}

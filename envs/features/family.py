@@ -21,7 +21,7 @@ class Family:
         group: one of `price, ohlc, volume, cross, seasonal, sentiment, macro`.
         needs: fields of the panel that must exist.
         parameters: names of the numbers, e.g. ("n",).
-        examples: names in the group's default list.
+        examples: names that show the numbers; in the group's default list if `listed`.
         description: one line.
         compute: `(inputs, out, *numbers)` fills the `[T, A]` float32 plane `out`.
         warmup: rows without a value, from the numbers.
@@ -30,6 +30,7 @@ class Family:
         source: the attribute of `Inputs` that holds what is published outside the panel (`macro`,
             `sentiment`, `earnings`); then values may be NaN. Empty for all other features.
         series: what the feature reads of its source; a missing one is the reason for its NaN.
+        listed: whether the group's name stands for the examples too.
     """
 
     group: str
@@ -43,3 +44,4 @@ class Family:
     condition: str = "numbers >= 1"
     source: str = ""
     series: tuple[str, ...] = ()
+    listed: bool = True
