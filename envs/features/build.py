@@ -64,8 +64,7 @@ def build_features(
             fields) or `all` that the panel itself gives; see docs/features.md and
             `python -m envs.features list`.
         calendar: the exchange whose published holidays the seasonal features use.
-        macro, sentiment: the published series of these groups; without them their features are
-            NaN and masked.
+        macro, sentiment: the published series of these groups; None takes the packaged ones.
 
     Returns:
         A panel ordered by group. `warmup` follows from the definitions: the row of the first

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.data.market_data import Float, MarketData
 from envs.features import cross, indicators
+from envs.features.macro_series import published_macro
 from envs.features.published import Published
 from envs.features.seasonal import published_calendar
 
@@ -39,7 +40,8 @@ class Inputs:
 
     Attributes:
         start: `[A]` the row where each asset lists (its first tradable row); T if it never does.
-        macro, sentiment: what is published outside the panel.
+        macro, sentiment: what is published outside the panel; the packaged series where None was
+            given.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Inputs:
         sentiment: Published | None = None,
     ) -> None:
         self.market = market
-        self.macro = Published() if macro is None else macro
+        self._macro = macro
         self.sentiment = Published() if sentiment is None else sentiment
         self._known: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self.calendar_name = calendar
@@ -110,6 +112,10 @@ class Inputs:
         out = np.empty(self.market.n_rows)
         cross.market_return_nb(self.close, self.tradable, self.start, out)
         return out
+
+    @cached_property
+    def macro(self) -> Published:
+        return published_macro() if self._macro is None else self._macro
 
     @cached_property
     def calendar(self) -> np.busdaycalendar:

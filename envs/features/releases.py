@@ -7,6 +7,7 @@ way to see the future.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,17 +61,47 @@ class Releases:
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
-    def known_on(self, dates: NDArray[np.datetime64]) -> Float:
+    def known_on(self, dates: NDArray[np.datetime64], max_age: int | None = None) -> Float:
         """`[T]` the figure of the latest period published by each date, in its latest revision.
 
-        NaN before the first publication.
+        NaN before the first publication, and more than `max_age` days after the figure came out
+        (None: it is held for ever).
         """
         latest = np.maximum.accumulate(self.period.astype(np.int64))
         # A late revision of an older period does not replace the figure of a newer one.
         current = np.where(self.period.astype(np.int64) == latest, np.arange(len(latest)), 0)
-        place = np.searchsorted(self.released, dates.astype("datetime64[D]"), side="right") - 1
-        values = self.value[np.maximum.accumulate(current)][np.maximum(place, 0)]
-        return np.where(place >= 0, values, np.nan)
+        current = np.maximum.accumulate(current)
+        days = dates.astype("datetime64[D]")
+        place = np.searchsorted(self.released, days, side="right") - 1
+        index = current[np.maximum(place, 0)]
+        known = place >= 0
+        if max_age is not None:
+            known &= days - self.released[index] <= np.timedelta64(max_age, "D")
+        return np.where(known, self.value[index], np.nan)
+
+    def over(self, months: int, change: Callable[[float, float], float]) -> Releases | None:
+        """The series `change(figure, figure so many months before)`, as it could be computed then.
+
+        At each publication both figures are taken in the revision known by that day, so a revision
+        of the older one is a revision of the result. Periods whose older figure is not published
+        are left out; None if that is all of them. For series with at most one period a month.
+        """
+        known: dict[int, float] = {}
+        latest = -(10**9)
+        found = []
+        month = self.period.astype("datetime64[M]").astype(np.int64)
+        for m, released, value in zip(month.tolist(), self.released, self.value, strict=True):
+            known[m] = float(value)
+            latest = max(latest, m)
+            if latest - months in known:
+                figure = change(known[latest], known[latest - months])
+                if np.isfinite(figure):
+                    found.append((latest, released, figure))
+        if not found:
+            return None
+        of_month, released_on, figures = zip(*found, strict=True)
+        periods = np.array(of_month, dtype="datetime64[M]").astype("datetime64[D]")
+        return Releases(periods, np.array(released_on), np.array(figures))
 
     def changed_after(self, day: np.datetime64, rng: np.random.Generator) -> Releases:
         """The same figures as far as they were published by `day`, others after it."""
