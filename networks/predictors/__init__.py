@@ -14,7 +14,9 @@ from networks.predictors.eiie import EIIE
 from networks.predictors.inverted import InvertedTransformer
 from networks.predictors.mlp import MLP
 from networks.predictors.momentum import DeepMomentum, MomentumTransformer
+from networks.predictors.multimodal import MultimodalLSTM
 from networks.predictors.recurrent import GRU, LSTM, RNN
+from networks.predictors.transformer import Transformer
 
 __all__ = ["PREDICTORS", "Baseline", "InputShape", "Predictor", "make_predictor"]
 
@@ -28,7 +30,9 @@ PREDICTORS: dict[str, Callable[..., Predictor]] = {
     "cnn": CNN,
     "tcn": TCN,
     "eiie": EIIE,
+    "transformer": Transformer,
     "inverted_transformer": InvertedTransformer,
+    "multimodal_lstm": MultimodalLSTM,
     "deep_momentum": DeepMomentum,
     "momentum_transformer": MomentumTransformer,
 }

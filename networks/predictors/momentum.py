@@ -113,25 +113,25 @@ class DeepMomentum(Predictor):
     out; the state that it hands from row to row has none.
 
     Args:
-        shape: of the input. hidden: width of the LSTM. dropout: in [0, 1).
+        shape: of the input. width: of the LSTM. dropout: in [0, 1).
         variable_selection: whether features are weighted at every row before the LSTM.
     """
 
     def __init__(
         self,
         shape: InputShape,
-        hidden: int = 32,
+        width: int = 32,
         dropout: float = 0.1,
         variable_selection: bool = False,
     ) -> None:
-        super().__init__(shape, whole("hidden", hidden))
+        super().__init__(shape, whole("width", width))
         self.select = (
-            VariableSelection(shape.n_features, hidden, dropout)
+            VariableSelection(shape.n_features, width, dropout)
             if variable_selection
             else nn.Identity()
         )
-        inputs = hidden if variable_selection else shape.n_features
-        self.lstm = nn.LSTM(inputs, hidden, batch_first=True)
+        inputs = width if variable_selection else shape.n_features
+        self.lstm = nn.LSTM(inputs, width, batch_first=True)
         self.dropout = VariationalDropout(dropout)
 
     def encode_sequence(self, x: Tensor) -> Tensor:
@@ -147,32 +147,32 @@ class MomentumTransformer(Predictor):
     skip around each of them. The LSTM gives the order of the rows: there are no positions.
 
     Args:
-        shape: of the input. hidden: width of every layer. heads: of the attention; divides
-            `hidden`. dropout: in [0, 1), one mask for all rows of a sequence.
+        shape: of the input. width: of every layer. heads: of the attention; divides
+            `width`. dropout: in [0, 1), one mask for all rows of a sequence.
         variable_selection: whether features are weighted at every row, or embedded as they are.
     """
 
     def __init__(
         self,
         shape: InputShape,
-        hidden: int = 32,
+        width: int = 32,
         heads: int = 2,
         dropout: float = 0.1,
         variable_selection: bool = False,
     ) -> None:
-        super().__init__(shape, whole("hidden", hidden))
+        super().__init__(shape, whole("width", width))
         self.embed = (
-            VariableSelection(shape.n_features, hidden, dropout)
+            VariableSelection(shape.n_features, width, dropout)
             if variable_selection
-            else nn.Linear(shape.n_features, hidden)
+            else nn.Linear(shape.n_features, width)
         )
-        self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
-        self.after_lstm = GatedSkip(hidden, dropout)
-        self.enrich = GatedResidual(hidden, dropout)
-        self.attention = SharedValueAttention(hidden, heads)
-        self.after_attention = GatedSkip(hidden, dropout)
-        self.refine = GatedResidual(hidden, dropout)
-        self.last = GatedSkip(hidden, 0.0)
+        self.lstm = nn.LSTM(width, width, batch_first=True)
+        self.after_lstm = GatedSkip(width, dropout)
+        self.enrich = GatedResidual(width, dropout)
+        self.attention = SharedValueAttention(width, heads)
+        self.after_attention = GatedSkip(width, dropout)
+        self.refine = GatedResidual(width, dropout)
+        self.last = GatedSkip(width, 0.0)
 
     def encode_sequence(self, x: Tensor) -> Tensor:
         embedded = self.embed(by_asset(x))
