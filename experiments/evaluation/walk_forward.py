@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,6 +41,8 @@ class WalkForward(Plan):
     Attributes:
         n_windows: test windows, of equal length to one step.
         test_share: share of the rows that they cover together, the last ones.
+        test_start, test_years: instead of these two, windows of so many calendar years from a day
+            (YYYY-MM-DD) on; what is left at the end, if less than half a window, joins the last.
         validation_share: share of the rows before a test window (behind the warm-up) that agents
             are chosen on.
         train_rows: rolling windows of so many training rows; None: expanding, all rows before.
@@ -54,6 +57,8 @@ class WalkForward(Plan):
 
     n_windows: int = 4
     test_share: float = 0.2
+    test_start: str | None = None
+    test_years: int | None = None
     validation_share: float = 0.2
     train_rows: int | None = None
     workers: int | None = None
@@ -63,6 +68,13 @@ class WalkForward(Plan):
         whole_number(self.n_windows, "evaluation.n_windows", 1)
         if self.train_rows is not None:
             whole_number(self.train_rows, "evaluation.train_rows", MIN_STEPS + 1)
+        if (self.test_start is None) != (self.test_years is None):
+            raise InputError(
+                "evaluation.test_start and evaluation.test_years belong together: name both, or "
+                "leave both null and say evaluation.n_windows and test_share"
+            )
+        if self.test_years is not None:
+            whole_number(self.test_years, "evaluation.test_years", 1)
         for key in ("test_share", "validation_share"):
             if not 0 < number(getattr(self, key), f"evaluation.{key}") < 1:
                 raise InputError(
@@ -75,13 +87,37 @@ class WalkForward(Plan):
         Raises:
             InputError: if some window would hold fewer than two steps, naming it and the remedy.
         """
+        edges = self._edges(market)
+        return [
+            self._window(market, warmup, k, start, stop)
+            for k, (start, stop) in enumerate(pairwise(edges))
+        ]
+
+    def _edges(self, market: MarketData) -> list[int]:
+        """The first decision row of each test window, and where the last one stops."""
         n = market.n_rows
         # The last decision is made one row before the last.
-        edges = np.linspace(n - round(n * self.test_share), n - 1, self.n_windows + 1).astype(int)
-        return [
-            self._window(market, warmup, k, int(edges[k]), int(edges[k + 1]))
-            for k in range(self.n_windows)
-        ]
+        if self.test_start is None or self.test_years is None:
+            first = n - round(n * self.test_share)
+            return [int(row) for row in np.linspace(first, n - 1, self.n_windows + 1)]
+        first, _ = market.span(str(self.test_start), None)
+        if not 0 < first < n:
+            raise InputError(
+                f"evaluation.test_start={self.test_start} lies outside the data; {market.name} "
+                f"runs from {date_text(market.dates, 0)} to {date_text(market.dates, -1)}"
+            )
+        day = np.datetime64(self.test_start, "D")
+        month, rest = day.astype("datetime64[M]"), day - day.astype("datetime64[M]")
+        edges, later = [first], month
+        while True:
+            later = later + np.timedelta64(12 * self.test_years, "M")
+            row = int(np.searchsorted(market.dates, later.astype("datetime64[D]") + rest))
+            if row >= n - 1:
+                break
+            edges.append(row)
+        if len(edges) > 1 and 2 * (n - 1 - edges[-1]) < edges[-1] - edges[-2]:
+            edges.pop()
+        return [*edges, n - 1]
 
     def _window(self, market: MarketData, warmup: int, k: int, start: int, stop: int) -> Splits:
         # The return of a decision lies one row later and must be known before the purged rows.

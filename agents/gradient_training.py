@@ -1,0 +1,192 @@
+"""The loop of a training by gradients: epochs, the best on validation, checkpoints, early stop."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.checkpoint import read_tensors, write_tensors
+from agents.learner import CHECKPOINT, MODEL, Advance, Log, Trained
+from envs.errors import InputError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Whom a training tells; see `agents.learner.Learner.train`."""
+
+    log: Log | None = None
+    advance: Advance | None = None
+    resumed: Callable[[int], None] | None = None
+
+
+def train_epochs(
+    agent: Any,
+    network: nn.Module,
+    policy: Any,
+    step: Callable[[np.random.Generator], Tensor],
+    steps_per_epoch: int,
+    score: Callable[[], float],
+    seed: int,
+    folder: Path,
+    progress: Progress,
+) -> Trained:
+    """Trains with Adam until the score on validation has not risen for `agent.patience` epochs.
+
+    A training that is resumed from its checkpoint ends with the bits of an unbroken one: every
+    epoch draws from generators that are seeded by the seed and its number.
+
+    Args:
+        agent: a frozen dataclass with `epochs, patience, min_delta, learning_rate, weight_decay,
+            gradient_clip, checkpoint_every`; written into the files.
+        step: the loss of one batch, drawn with this generator.
+        score: of the network, more is better.
+        folder: as in `Learner.train`.
+
+    Raises:
+        InputError: if a loss, a gradient or a score is not finite, naming the epoch and the remedy;
+            or if the folder holds files of other settings.
+    """
+    settings = _settings(agent)
+    if (folder / MODEL).exists():
+        best, facts = read_tensors(folder / MODEL)
+        _check_same(folder / MODEL, facts["agent"], settings)
+        _load(network, best, folder / MODEL)
+        network.eval()
+        if progress.advance is not None:
+            progress.advance(agent.epochs, {})
+        return Trained(policy, facts["curve"], facts["best_step"])
+    optimiser = torch.optim.Adam(
+        network.parameters(), lr=agent.learning_rate, weight_decay=agent.weight_decay
+    )
+    curve: dict[str, list[float]] = {"steps": [], "train_reward": [], "validation": []}
+    best, best_step, done = {}, 0, 0
+    if (folder / CHECKPOINT).exists():
+        tensors, facts = read_tensors(folder / CHECKPOINT)
+        _check_same(folder / CHECKPOINT, facts["agent"], settings)
+        _load(network, _part(tensors, "network"), folder / CHECKPOINT)
+        best = _part(tensors, "best")
+        _load_optimiser(optimiser, _part(tensors, "optimiser"))
+        curve, best_step, done = facts["curve"], facts["best_step"], facts["epoch"]
+        if progress.resumed is not None:
+            progress.resumed(done)
+        if progress.advance is not None:
+            progress.advance(done, {})
+    for epoch in range(done + 1, agent.epochs + 1):
+        if _waited(curve, best_step) >= agent.patience:
+            break
+        reward = _epoch(agent, network, optimiser, step, steps_per_epoch, seed, epoch)
+        network.eval()
+        with torch.inference_mode():
+            judged = score()
+        if not np.isfinite(judged):
+            raise _diverged("the score on validation", epoch)
+        highest = curve["validation"][curve["steps"].index(best_step)] if best else -np.inf
+        if judged > highest + agent.min_delta:
+            best, best_step = copy.deepcopy(network.state_dict()), epoch
+        for key, value in zip(curve, (epoch, reward, judged), strict=True):
+            curve[key].append(value)
+        if progress.log is not None:
+            progress.log(epoch, {"train/score": reward, "validation/score": judged})
+        if progress.advance is not None:
+            progress.advance(1, {"validation": judged})
+        if epoch % agent.checkpoint_every == 0:
+            facts = {"agent": settings, "curve": curve, "best_step": best_step, "epoch": epoch}
+            tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
+            tensors |= {f"best/{k}": v for k, v in best.items()}
+            for index, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser/{index}/{k}": v for k, v in moments.items()}
+            write_tensors(folder / CHECKPOINT, tensors, facts)
+    if progress.advance is not None:
+        progress.advance(agent.epochs - len(curve["steps"]), {})
+    facts = {"agent": settings, "curve": curve, "best_step": best_step, "seed": seed}
+    write_tensors(folder / MODEL, best, facts)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    network.load_state_dict(best)
+    network.eval()
+    return Trained(policy, curve, best_step)
+
+
+def _epoch(
+    agent: Any,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: Callable[[np.random.Generator], Tensor],
+    n_steps: int,
+    seed: int,
+    epoch: int,
+) -> float:
+    """One epoch; the mean score (minus the loss) of its batches."""
+    network.train()
+    rng = np.random.default_rng((seed, epoch))
+    total = 0.0
+    with torch.random.fork_rng():
+        # Dropout draws from torch's own generator.
+        torch.manual_seed(int(rng.integers(2**31)))
+        for batch in range(n_steps):
+            loss = step(rng)
+            if not bool(torch.isfinite(loss)):
+                raise _diverged(f"the loss of batch {batch}", epoch)
+            optimiser.zero_grad()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(network.parameters(), agent.gradient_clip)
+            if not bool(torch.isfinite(norm)):
+                raise _diverged(f"the gradient of batch {batch}", epoch)
+            optimiser.step()
+            total -= float(loss.detach())
+    return total / n_steps
+
+
+def _waited(curve: dict[str, list[float]], best_step: int) -> int:
+    """Epochs since the best one."""
+    return int(curve["steps"][-1]) - best_step if curve["steps"] else 0
+
+
+def _diverged(what: str, epoch: int) -> InputError:
+    return InputError(
+        f"training diverged: {what} in epoch {epoch} is not finite; lower agent.learning_rate, or "
+        "look for extreme features (features.scaler.clip)"
+    )
+
+
+def _settings(agent: Any) -> dict[str, Any]:
+    # The device is no setting of what is learned: a model of one is read on any other.
+    settings = {key: value for key, value in asdict(agent).items() if key != "device"}
+    return json.loads(json.dumps(settings))
+
+
+def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for key in wanted.keys() | found.keys():
+        if wanted.get(key) != found.get(key):
+            raise InputError(
+                f"{path} was trained with agent.{key}={found.get(key)}, this run asks for "
+                f"{wanted.get(key)}; use another run folder, or delete the file to train anew"
+            )
+
+
+def _load(network: nn.Module, parameters: dict[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict(parameters)
+    except RuntimeError as error:
+        raise InputError(f"{path} belongs to another network: {error}") from None
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in saved.items():
+        index, _, name = key.partition("/")
+        moments.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,134 @@
+"""`PortfolioNetwork`: from windows of features to the weights that a portfolio aims at."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from networks.accounting import drift
+from networks.predictors.base import Predictor
+
+
+class Aim(NamedTuple):
+    """What the network wants at each of L rows.
+
+    Attributes:
+        weights: `[B, L, A+1]` float64, cash last, sum 1: where the portfolio should end up.
+        rate: `[B, L, A]` (long-short) or `[B, L, 1]` (long-only) float64 in (0, 1), the share of
+            the way there that is traded at once; None: the whole way.
+    """
+
+    weights: Tensor
+    rate: Tensor | None
+
+
+class PortfolioNetwork(nn.Module):
+    """The encoder of any predictor, with heads that name weights instead of forecasts.
+
+    Long-only weights are a softmax over the scores of assets and of cash. Long-short weights are
+    tanh of the score, times the weight of a full position that the caller gives (volatility
+    scaling), cut to a gross leverage as a whole. With `patient` the network also says how much of
+    the way to its aim is worth its cost now: trading part of the way towards an aim is the form of
+    the optimal policy under quadratic costs (Garleanu and Pedersen 2013).
+
+    Args:
+        predictor: its `encode` or `encode_sequence` is used, its forecast heads are not.
+        short: long-short, else long-only. gross: largest sum of |weights| where `short`.
+        patient: see above. first_rate: the share that is traded before any training.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        short: bool,
+        gross: float = 1.0,
+        patient: bool = True,
+        first_rate: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.predictor, self.short, self.gross = predictor, short, gross
+        # What is not trained must not move by weight decay, nor stand in the file of the model.
+        self.predictor.heads = nn.Identity()  # type: ignore[assignment]
+        width = predictor.width
+        self.score = nn.Linear(width, 1)
+        self.cash = None if short else nn.Linear(width, 1)
+        self.rate = nn.Linear(width, 1) if patient else None
+        if self.rate is not None:
+            nn.init.constant_(self.rate.bias, float(torch.logit(torch.tensor(first_rate))))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """`[B, window - 1 + L, A, F] -> [B, L, A, width]`: one answer for each row with a window.
+
+        Those that read rows in order see, at every row, all rows of the piece before it; at its
+        first answer and in a decision that is exactly one window.
+        """
+        window = self.predictor.shape.window
+        if type(self.predictor).encode_sequence is not Predictor.encode_sequence:
+            return self.predictor.encode_sequence(x)[:, window - 1 :]
+        windows = x.unfold(1, window, 1).movedim(-1, 2)
+        batch, rows = windows.shape[:2]
+        return self.predictor.encode(windows.flatten(0, 1)).unflatten(0, (batch, rows))
+
+    def forward(self, x: Tensor, full: Tensor | None, tradable: Tensor | None) -> Aim:
+        """The aims at the last L rows of x.
+
+        Args:
+            x: `[B, window - 1 + L, A, F]`. full: `[B, L, A]` weight of a full position, long-short
+                only. tradable: `[B, L, A]` bool; what is not has weight 0. None: all is.
+        """
+        encoded = self.encode(x)
+        score = self.score(encoded).squeeze(-1).double()
+        if self.short:
+            assert full is not None
+            weights = torch.tanh(score) * full
+            if tradable is not None:
+                weights = weights * tradable
+            total = weights.abs().sum(dim=-1, keepdim=True)
+            weights = weights * (self.gross / total.clamp_min(self.gross))
+            weights = torch.cat([weights, 1.0 - weights.sum(dim=-1, keepdim=True)], dim=-1)
+            return Aim(weights, self._rate(encoded))
+        assert self.cash is not None
+        if tradable is not None:
+            score = score.masked_fill(~tradable, -torch.inf)
+        market = encoded.mean(dim=2)
+        weights = torch.cat([score, self.cash(market).double()], dim=-1).softmax(dim=-1)
+        return Aim(weights, self._rate(market.unsqueeze(2)))
+
+    def _rate(self, encoded: Tensor) -> Tensor | None:
+        if self.rate is None:
+            return None
+        return torch.sigmoid(self.rate(encoded).squeeze(-1).double())
+
+
+def towards(held: Tensor, aim: Tensor, rate: Tensor | None) -> Tensor:
+    """`[..., A+1]` the target of a trade from `held` towards `aim`; cash is what is left over."""
+    if rate is None:
+        return aim
+    assets = held[..., :-1] + rate * (aim[..., :-1] - held[..., :-1])
+    return torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
+
+
+def targets(
+    aim: Aim, held: Tensor, growth_after: Tensor | None, free: Tensor | None = None
+) -> Tensor:
+    """`[B, L, A+1]` the target of every trade of a portfolio that follows these aims.
+
+    Args:
+        held: `[B, A+1]` at the first decision. growth_after: `[B, L, A+1]` of the leg from a trade
+            to the next decision; None: nothing moves there.
+        free: `[B, L, A]` whether an asset can be traded; what is held of others stays. None: all.
+    """
+    if aim.rate is None and free is None:
+        return aim.weights
+    made = []
+    for t in range(aim.weights.shape[1]):
+        target = towards(held, aim.weights[:, t], None if aim.rate is None else aim.rate[:, t])
+        if free is not None:
+            assets = torch.where(free[:, t], target[:, :-1], held[:, :-1])
+            target = torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
+        made.append(target)
+        held = target if growth_after is None else drift(target, growth_after[:, t])[0]
+    return torch.stack(made, dim=1)
