@@ -108,7 +108,8 @@ class Table:
 
         cells = self.frame[column]
         if cells.dtype.kind != "M" and not isinstance(cells.dtype, pd.DatetimeTZDtype):
-            codes, distinct = pd.factorize(cells.astype(str).str.strip().to_numpy(dtype=object))
+            written = cells.astype(str).fillna("").str.strip()
+            codes, distinct = pd.factorize(written.to_numpy(dtype=object))
             parsed = pd.to_datetime(
                 [text.replace("/", "-") if YEAR_FIRST.fullmatch(text) else "" for text in distinct],
                 format="ISO8601",

@@ -44,7 +44,7 @@ def close_moments(days: Days, exchange: str) -> Moments:
     calendar = _exchange(exchange, str(days.min() - 31), str(days.max() + 31))
     wanted = pd.DatetimeIndex(days)
     closes = calendar.closes.reindex(wanted)
-    for i in np.flatnonzero(closes.isna().to_numpy()):
+    for i in np.flatnonzero(closes.isna().to_numpy()).tolist():
         closes.iloc[i] = _usual_close(calendar, wanted[i])
     return closes.dt.tz_convert(None).to_numpy().astype("datetime64[ns]")
 

@@ -24,6 +24,7 @@ from envs.features.releases import Releases
 
 Days = NDArray[np.datetime64]
 
+_DAY = np.timedelta64(1, "D")
 NEW_YORK = "XNYS"
 THURSDAY = 3
 # Largest and smallest figures that can be meant; beyond them is a slip or another unit.
@@ -87,9 +88,9 @@ def packaged_vix() -> Releases:
     path = package_file("arch", "data", "vix", "vix.csv.gz", remedy=ARCH_REMEDY)
     table = pd.read_csv(path, parse_dates=["Date"], date_format="%m/%d/%Y", na_values=".")
     table = table.dropna()
-    days = table["Date"].to_numpy().astype("datetime64[D]")
+    day: Days = table["Date"].to_numpy().astype("datetime64[D]")
     # The index closes at 16:15, after the stocks: a decision at their close knows the day before.
-    return Releases(days, days + np.timedelta64(1, "D"), table["vix"].to_numpy(np.float64))
+    return Releases(day, day + _DAY, table["vix"].to_numpy(np.float64))
 
 
 def vix_file(path: str | Path) -> Releases:
