@@ -167,6 +167,54 @@ def trend(b: Bars, short: int, long: int) -> Series:
     return [None] * 62 + [None if d is None else x / d for x, d in zip(ratio, spread)]
 
 
+def bollinger_width(b: Bars, n: int) -> Series:
+    def value(first: int, last: int) -> float:
+        window = b.close[first : last + 1]
+        m = mean(window)
+        return 4 * math.sqrt(mean([(x - m) ** 2 for x in window])) / m
+
+    return by_window(len(b.close), n, value)
+
+
+def of_returns(b: Bars, n: int, value: Callable[[Numbers], float]) -> Series:
+    """`value` of the last n one-row log returns."""
+    r = [math.nan, *log_return(b, 1)[1:]]
+    return by_window(len(r), n + 1, lambda first, last: value(r[first + 1 : last + 1]))
+
+
+def score_of_last(x: Numbers) -> float:
+    m = mean(x)
+    return (x[-1] - m) / math.sqrt(math.fsum((y - m) ** 2 for y in x) / (len(x) - 1))
+
+
+def skewness(x: Numbers) -> float:
+    m = mean(x)
+    return mean([(y - m) ** 3 for y in x]) / math.sqrt(mean([(y - m) ** 2 for y in x])) ** 3
+
+
+def drawdown(b: Bars, n: int) -> Series:
+    c = b.close
+    return by_window(len(c), n, lambda i, j: (c[j] - max(c[i : j + 1])) / max(c[i : j + 1]))
+
+
+def range_volatility(b: Bars, n: int, periods_per_year: float) -> Series:
+    """Parkinson 1980."""
+    square = [math.log(h / low) ** 2 / (4 * math.log(2)) for h, low in zip(b.high, b.low)]
+    return by_window(
+        len(square), n, lambda i, j: math.sqrt(mean(square[i : j + 1]) * periods_per_year)
+    )
+
+
+def volume_trend(b: Bars, short: int, long: int) -> Series:
+    v = b.volume
+
+    def value(first: int, last: int) -> float:
+        average = mean(v[first : last + 1])
+        return mean(v[last + 1 - short : last + 1]) / average - 1 if average > 0 else 0.0
+
+    return by_window(len(v), long, value)
+
+
 def atr(b: Bars, n: int) -> Series:
     true_range = [0.0] + [
         max(b.high[t] - b.low[t], abs(b.high[t] - b.close[t - 1]), abs(b.low[t] - b.close[t - 1]))
@@ -261,6 +309,12 @@ def of_one_asset(name: str, b: Bars, periods_per_year: float) -> Series:
         "macd_signal": lambda: macd_parts(b, *n)[1],
         "macd_hist": lambda: macd_parts(b, *n)[2],
         "bollinger": lambda: bollinger(b, *n),
+        "bollinger_width": lambda: bollinger_width(b, *n),
+        "return_score": lambda: of_returns(b, *n, score_of_last),
+        "return_skewness": lambda: of_returns(b, *n, skewness),
+        "drawdown": lambda: drawdown(b, *n),
+        "range_volatility": lambda: range_volatility(b, *n, periods_per_year),
+        "volume_trend": lambda: volume_trend(b, *n),
         "normalised_return": lambda: normalised_return(b, *n),
         "trend": lambda: trend(b, *n),
         "atr": lambda: atr(b, *n),

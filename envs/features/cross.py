@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-# Standard deviations of returns at or under this are rounding noise, not information.
-NOISE = 1e-12
+from envs.features.indicators import NOISE
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -22,6 +22,7 @@ import numpy as np
 from envs.features import cross, indicators, ohlcv
 from envs.features.family import KNOWN, Family, Plane
 from envs.features.inputs import Inputs
+from envs.features.macro import MACRO
 from envs.features.seasonal import SEASONAL, seasonal
 from envs.features.trend import TREND
 
@@ -33,6 +34,11 @@ def _at_least_two(n: int) -> bool:
 def _volatility(x: Inputs, out: Plane, n: int) -> None:
     year = float(np.sqrt(x.market.periods_per_year))
     indicators.deviation_nb(x.log_return, n, year, out)
+
+
+def _range_volatility(x: Inputs, out: Plane, n: int) -> None:
+    year = float(np.sqrt(x.market.periods_per_year))
+    ohlcv.range_volatility_nb(x.high, x.low, n, year, out)
 
 
 def _macd(part: int) -> Callable[..., None]:
@@ -98,7 +104,7 @@ _PRICE = {
         _at_least_two, "n >= 2",
     ),
     "ema_ratio": Family(
-        "price", _CLOSE, ("n",), ("ema_ratio_12", "ema_ratio_26"),
+        "price", _CLOSE, ("n",), ("ema_ratio_12", "ema_ratio_26", "ema_ratio_50"),
         "price over its exponential moving average, minus 1",
         lambda x, out, n: indicators.ema_ratio_nb(x.close, x.start, n, out), lambda n: n - 1,
         _at_least_two, "n >= 2",
@@ -136,6 +142,28 @@ _PRICE = {
         lambda x, out, n: indicators.bollinger_nb(x.close, n, out), lambda n: n - 1,
         _at_least_two, "n >= 2",
     ),
+    "bollinger_width": Family(
+        "price", _CLOSE, ("n",), ("bollinger_width_20",),
+        "width of the Bollinger band over its middle",
+        lambda x, out, n: indicators.bollinger_width_nb(x.close, n, out), lambda n: n - 1,
+        _at_least_two, "n >= 2",
+    ),
+    "return_score": Family(
+        "price", _CLOSE, ("n",), ("return_score_63",),
+        "z-score of the one-row log return among the last n",
+        lambda x, out, n: indicators.moments_nb(x.log_return, n, False, out), lambda n: n,
+        _at_least_two, "n >= 2",
+    ),
+    "return_skewness": Family(
+        "price", _CLOSE, ("n",), ("return_skewness_63",), "skewness of n one-row log returns",
+        lambda x, out, n: indicators.moments_nb(x.log_return, n, True, out), lambda n: n,
+        lambda n: n >= 3, "n >= 3",
+    ),
+    "drawdown": Family(
+        "price", _CLOSE, ("n",), ("drawdown_252",), "price over its highest of n rows, minus 1",
+        lambda x, out, n: indicators.drawdown_nb(x.close, n, out), lambda n: n - 1,
+        _at_least_two, "n >= 2",
+    ),
 }  # fmt: skip
 
 _OHLC = {
@@ -165,6 +193,10 @@ _OHLC = {
         "ohlc", ("open", "close"), (), ("open_close_range",), "close over open, minus 1",
         lambda x, out: ohlcv.ratio_nb(x.close, x.open, out),
     ),
+    "range_volatility": Family(
+        "ohlc", ("high", "low"), ("n",), ("range_volatility_21",),
+        "volatility from the range of n rows, a year", _range_volatility, lambda n: n - 1,
+    ),
     "overnight_gap": Family(
         "ohlc", ("open", "close"), (), ("overnight_gap",), "open over the last close, minus 1",
         lambda x, out: ohlcv.overnight_gap_nb(x.open, x.close, out), lambda: 1,
@@ -182,6 +214,12 @@ _VOLUME = {
         "volume over its mean of n rows, minus 1",
         lambda x, out, n: ohlcv.volume_ratio_nb(x.volume, n, out), lambda n: n - 1,
         _at_least_two, "n >= 2",
+    ),
+    "volume_trend": Family(
+        "volume", ("volume",), ("short", "long"), ("volume_trend_5_20",),
+        "mean volume of short over that of long rows, minus 1",
+        lambda x, out, short, long: ohlcv.volume_trend_nb(x.volume, short, long, out),
+        lambda short, long: long - 1, lambda short, long: 1 <= short < long, "1 <= short < long",
     ),
     "volume_roc": Family(
         "volume", ("volume",), ("n",), ("volume_roc_5",), "rate of change of volume over n rows",
@@ -245,7 +283,7 @@ def _known(group: str) -> Family:
     )  # fmt: skip
 
 
-_NAMED: dict[str, Family] = {**_PRICE, **TREND, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL}
+_NAMED: dict[str, Family] = {**_PRICE, **TREND, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL, **MACRO}
 # Each group that has published features ends with its `<group>_known`.
 _WITH_SOURCE = dict.fromkeys(family.group for family in _NAMED.values() if family.source)
 FAMILIES: dict[str, Family] = {**_NAMED, **{f"{x}{KNOWN}": _known(x) for x in _WITH_SOURCE}}

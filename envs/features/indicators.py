@@ -23,6 +23,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# Standard deviations of returns at or under this are rounding noise, not information.
+NOISE = 1e-12
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def return_nb(price, n, out):
@@ -123,6 +126,73 @@ def bollinger_nb(price, n, out):
             mean = shift[a] / n
             variance = square[a] / n - mean * mean
             out[t, a] = -mean / (2.0 * np.sqrt(variance)) if variance > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def bollinger_width_nb(price, n, out):
+    """Width of the Bollinger band over its middle: four standard deviations (ddof 0) / mean."""
+    n_rows, n_assets = price.shape
+    shift = np.empty(n_assets)
+    square = np.empty(n_assets)
+    for t in range(n - 1, n_rows):
+        shift[:] = 0.0
+        square[:] = 0.0
+        for k in range(n):
+            for a in range(n_assets):
+                difference = price[t - k, a] / price[t, a] - 1.0
+                shift[a] += difference
+                square[a] += difference * difference
+        for a in range(n_assets):
+            mean = shift[a] / n
+            variance = max(square[a] / n - mean * mean, 0.0)
+            out[t, a] = 4.0 * np.sqrt(variance) / (1.0 + mean)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def moments_nb(x, n, cubes, out):
+    """Score of the last value among the last n (ddof 1), or with `cubes` their skewness.
+
+    Two passes; skewness is the third central moment over the deviation (ddof 0) cubed. 0 where the
+    deviation is rounding noise.
+    """
+    n_rows, n_assets = x.shape
+    mean, square, cube = np.empty(n_assets), np.empty(n_assets), np.empty(n_assets)
+    for t in range(n - 1, n_rows):
+        mean[:] = 0.0
+        square[:] = 0.0
+        cube[:] = 0.0
+        for k in range(n):
+            for a in range(n_assets):
+                mean[a] += x[t - k, a]
+        for a in range(n_assets):
+            mean[a] /= n
+        for k in range(n):
+            for a in range(n_assets):
+                distance = x[t - k, a] - mean[a]
+                square[a] += distance * distance
+                cube[a] += distance * distance * distance
+        for a in range(n_assets):
+            value = 0.0
+            if square[a] > n * NOISE * NOISE:
+                if cubes:
+                    value = cube[a] / n / (square[a] / n) ** 1.5
+                else:
+                    value = (x[t, a] - mean[a]) / np.sqrt(square[a] / (n - 1))
+            out[t, a] = value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drawdown_nb(price, n, out):
+    """Price over the highest of the last n, minus 1: 0 at a high."""
+    n_rows, n_assets = price.shape
+    top = np.empty(n_assets)
+    for t in range(n - 1, n_rows):
+        top[:] = 0.0
+        for k in range(n):
+            for a in range(n_assets):
+                top[a] = max(top[a], price[t - k, a])
+        for a in range(n_assets):
+            out[t, a] = price[t, a] / top[a] - 1.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -66,6 +66,20 @@ def high_low_range_nb(high, low, close, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def range_volatility_nb(high, low, n, factor, out):
+    """Root of the mean squared log range of n rows over 4 ln 2, times `factor`."""
+    n_rows, n_assets = high.shape
+    square = np.empty(n_assets)
+    for t in range(n - 1, n_rows):
+        square[:] = 0.0
+        for k in range(n):
+            for a in range(n_assets):
+                square[a] += np.log(high[t - k, a] / low[t - k, a]) ** 2
+        for a in range(n_assets):
+            out[t, a] = factor * np.sqrt(square[a] / n / (4.0 * np.log(2.0)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def overnight_gap_nb(open_, close, out):
     """`open[t] / close[t-1] - 1`."""
     n_rows, n_assets = close.shape
@@ -108,6 +122,25 @@ def volume_ratio_nb(volume, n, out):
                 total[a] += volume[t - k, a]
         for a in range(n_assets):
             out[t, a] = n * volume[t, a] / total[a] - 1.0 if total[a] > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def volume_trend_nb(volume, short, long, out):
+    """Mean volume of `short` rows over that of `long` rows, minus 1; 0 if nothing traded."""
+    n_rows, n_assets = volume.shape
+    total, recent = np.empty(n_assets), np.empty(n_assets)
+    for t in range(long - 1, n_rows):
+        total[:] = 0.0
+        for k in range(short):
+            for a in range(n_assets):
+                total[a] += volume[t - k, a]
+        recent[:] = total
+        for k in range(short, long):
+            for a in range(n_assets):
+                total[a] += volume[t - k, a]
+        for a in range(n_assets):
+            ratio = recent[a] * long / (total[a] * short)
+            out[t, a] = ratio - 1.0 if total[a] > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
