@@ -54,7 +54,7 @@ class Differentiable:
         length: decisions in a stretch. batch_size: stretches in an update.
         epochs: at most; one epoch has as many stretches as cover the training rows twice.
         patience, min_delta: epochs without an improvement of more than `min_delta` on validation
-            after which the training ends.
+            after which the training ends; the best of all is kept, by however little.
         learning_rate, weight_decay, gradient_clip: of Adam, its L2 penalty, the norm of a gradient.
         patient: whether the network also says how much of the way to trade (`PortfolioNetwork`).
         volatility: long-short: of a full position in one asset, a year, before the positions are

@@ -80,7 +80,7 @@ def train_epochs(
         if progress.advance is not None:
             progress.advance(done, {})
     for epoch in range(done + 1, agent.epochs + 1):
-        if _waited(curve, best_step) >= agent.patience:
+        if _waited(curve, agent.min_delta) >= agent.patience:
             break
         reward = _epoch(agent, network, optimiser, step, steps_per_epoch, seed, epoch)
         network.eval()
@@ -88,8 +88,7 @@ def train_epochs(
             judged = score()
         if not np.isfinite(judged):
             raise _diverged("the score on validation", epoch)
-        highest = curve["validation"][curve["steps"].index(best_step)] if best else -np.inf
-        if judged > highest + agent.min_delta:
+        if not best or judged > max(curve["validation"]):
             best, best_step = copy.deepcopy(network.state_dict()), epoch
         for key, value in zip(curve, (epoch, reward, judged), strict=True):
             curve[key].append(value)
@@ -144,9 +143,14 @@ def _epoch(
     return total / n_steps
 
 
-def _waited(curve: dict[str, list[float]], best_step: int) -> int:
-    """Epochs since the best one."""
-    return int(curve["steps"][-1]) - best_step if curve["steps"] else 0
+def _waited(curve: dict[str, list[float]], min_delta: float) -> int:
+    """Epochs since the last one that was better, by more than this, than the last such one."""
+    highest, waited = -np.inf, 0
+    for score in curve["validation"]:
+        waited += 1
+        if score > highest + min_delta:
+            highest, waited = score, 0
+    return waited
 
 
 def _diverged(what: str, epoch: int) -> InputError:

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
-PANELS = {
+# What the curves of a learner from rewards are, and of one that minimises a loss epoch by epoch.
+REWARDS = {
     "train_reward": "Reward per step in training",
     "validation": "Reward per step on validation (ring: tested)",
+}
+SCORES = {
+    "train_reward": "Score in training",
+    "validation": "Score on validation (ring: tested)",
 }
 
 
@@ -91,13 +96,20 @@ def training_section(run: Run, curves: Curves, settings: Mapping[str, Any]) -> s
     if not panels:
         return ""
     policies = kept(curves, settings)
+    kinds = {_learns_from_rewards(settings, key) for key in curves}
+    steps = " or ".join(("epochs", "environment steps")[kind] for kind in sorted(kinds))
+    texts = [_reward_text(settings)] if True in kinds else []
+    if False in kinds:
+        texts.append(
+            "The score of networks that are trained by a loss is minus that loss; more is better."
+        )
     figure = figure_html(
         "learning",
-        partial(draw_learning, curves, policies, run),
+        partial(draw_learning, curves, policies, run, REWARDS if True in kinds else SCORES, steps),
         (50 + 210 * len(panels), 60 + 190 * len(panels)),
-        f"Learning curves by environment steps: {', '.join(p.replace('_', ' ') for p in panels)}.",
+        f"Learning curves by {steps}: {', '.join(p.replace('_', ' ') for p in panels)}.",
         f"One line a seed{' and window' if any(', window' in key for key in curves) else ''}. "
-        f"{_reward_text(settings)}",
+        + " ".join(texts),
     )
     chosen = ""
     if policies:
@@ -108,6 +120,13 @@ def training_section(run: Run, curves: Curves, settings: Mapping[str, Any]) -> s
             "test window had no say."
         ) + bullets(_kept_in_words(one) for one in policies)
     return section("training", "How it learned", chosen, figure)
+
+
+def _learns_from_rewards(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether the agent of this curve learned from rewards, and not by minimising a loss."""
+    agents = settings.get("agents") or {}
+    agent = agents.get(key.partition("/")[0]) or settings.get("agent") or {}
+    return str(agent.get("_target_") or "agents.sb3").startswith("agents.sb3")
 
 
 def _kept_in_words(one: Kept) -> str:
@@ -133,9 +152,15 @@ def _reward_text(settings: Mapping[str, Any]) -> str:
 
 
 def draw_learning(
-    curves: Curves, policies: Sequence[Kept], run: Run, fig: Figure, narrow: bool
+    curves: Curves,
+    policies: Sequence[Kept],
+    run: Run,
+    titles: Mapping[str, str],
+    steps: str,
+    fig: Figure,
+    narrow: bool,
 ) -> None:
-    """What training measured by environment steps: one panel a measure, one line a training."""
+    """What training measured as it went on: one panel a measure, one line a training."""
     panels = learning_panels(curves)
     axes = np.atleast_1d(fig.subplots(len(panels), 1, sharex=True))
     set_margins(fig, left=64, right=14, top=26, bottom=62, hspace=0.3)
@@ -157,9 +182,9 @@ def draw_learning(
                 best = y[list(curve["steps"]).index(tested[key])]
                 ax.plot(tested[key], best, "o", markersize=9, markerfacecolor="none", zorder=6,
                         markeredgecolor=style.INK, markeredgewidth=1.6)  # fmt: skip
-        ax.set_title(PANELS.get(measure) or measure.replace("_", " ").capitalize())
+        ax.set_title(titles.get(measure) or measure.replace("_", " ").capitalize())
     axes[-1].xaxis.set_major_formatter(thousands)
-    axes[-1].set_xlabel("environment steps")
+    axes[-1].set_xlabel(steps)
     if len(known) > 1:
         axes[0].legend(loc="lower right")
 
