@@ -37,6 +37,7 @@ HOLDS = {
 }
 # Kept as files, for features.
 FILES = {
+    "earnings": "days of 36,845 earnings reports of 505 US companies 2003-2025 (seasonal)",
     "nfci": "weekly Chicago Fed financial conditions 1971-2026 (sentiment)",
     "lexicon": "the Loughran-McDonald word lists (news)",
     "rated_news": "5,190 sentences of newspapers with their mean human score (news)",

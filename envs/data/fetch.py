@@ -88,6 +88,12 @@ ARCHIVES = {
         },
         build_futures,
     ),
+    "earnings": Archive(
+        "stocks-earnings-dates",
+        "0.1.9",
+        "stocks_earnings_dates/data",
+        {"earnings.db": "5daec64dd093858ce727491c695cdb566437e6b0081e94b75232403df5eb771c"},
+    ),
     "nfci": Archive(
         "puremacro",
         "5.7.1",
