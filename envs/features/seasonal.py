@@ -35,6 +35,13 @@ SEASONAL = {
     "week_of_year_cos": "week of the year, cosine of the turn",
     "month_of_year_sin": "month of the year, sine of the turn",
     "month_of_year_cos": "month of the year, cosine of the turn",
+    "quarter_of_year_sin": "quarter of the year, sine of the turn",
+    "quarter_of_year_cos": "quarter of the year, cosine of the turn",
+    "presidential_cycle_sin": "year of the US presidential term, sine of the turn",
+    "presidential_cycle_cos": "year of the US presidential term, cosine of the turn",
+    "january": "1 in January, else 0",
+    "november_to_april": "1 from November to April, 0 from May to October",
+    "santa_rally": "1 in the last five sessions of a year and the first two of the next, else 0",
     "day_of_month": "day of the month: 0 first, 1 last",
     "turn_of_month": "1 in the last and the first three sessions of a month, else 0",
     "sessions_to_month_end": "sessions left in the month, at most 10, over 10",
@@ -91,11 +98,22 @@ def _week_of_year(day: Days) -> Index:
     return (day - year).astype(np.int64) // 7
 
 
+def _quarter_of_year(day: Days) -> Index:
+    return _month_of_year(day) // 3
+
+
+def _presidential_cycle(day: Days) -> Index:
+    # 0 is the year after an election, 3 that of the next, which is divisible by 4.
+    return (day.astype("datetime64[Y]").astype(np.int64) + 1969) % 4
+
+
 # What turns, and in how many steps.
 _CYCLES: dict[str, tuple[Callable[[Days], Index], int]] = {
     "day_of_week": (_day_of_week, 7),
     "month_of_year": (_month_of_year, 12),
     "week_of_year": (_week_of_year, 53),
+    "quarter_of_year": (_quarter_of_year, 4),
+    "presidential_cycle": (_presidential_cycle, 4),
 }
 
 
@@ -126,13 +144,20 @@ def _to_end(day: Days, calendar: np.busdaycalendar, months: int) -> Index:
     return _sessions(day + _ONE, after, calendar)
 
 
-def _since_start(day: Days, calendar: np.busdaycalendar) -> Index:
-    first = day.astype("datetime64[M]").astype("datetime64[D]")
+def _since_start(day: Days, calendar: np.busdaycalendar, block: str = "M") -> Index:
+    """Sessions before `day` in its month ("M") or year ("Y")."""
+    first = day.astype(f"datetime64[{block}]").astype("datetime64[D]")
     return _sessions(first, day, calendar)
 
 
 def _turn_of_month(day: Days, calendar: np.busdaycalendar) -> Float:
     return ((_to_end(day, calendar, 1) == 0) | (_since_start(day, calendar) < 3)).astype(float)
+
+
+def _santa_rally(day: Days, calendar: np.busdaycalendar) -> Float:
+    """Hirsch (1972): the last five sessions of a year and the first two of the next."""
+    last, first = _to_end(day, calendar, 12) < 5, _since_start(day, calendar, "Y") < 2
+    return (last | first).astype(float)
 
 
 def _holiday(day: Days, calendar: np.busdaycalendar, after: bool) -> Float:
@@ -181,6 +206,12 @@ def seasonal(family: str, dates: NDArray[np.datetime64], calendar: np.busdaycale
         return _holiday(day, calendar, after=True)
     if family == "sessions_since_holiday":
         return _holiday(day, calendar, after=False)
+    if family == "santa_rally":
+        return _santa_rally(day, calendar)
+    if family == "january":
+        return (_month_of_year(day) == 0).astype(float)
+    if family == "november_to_april":
+        return ((_month_of_year(day) + 2) % 12 < 6).astype(float)
     if family == "day_of_month":
         return _day_of_month(day)
     return _wave(family, day)
