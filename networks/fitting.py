@@ -95,7 +95,7 @@ def fit(
     shape = predictor.shape
     check_apart(train_rows, validation_rows, targets.reach, shape.window)
     training = WindowDataset(panel, train_rows, shape.window, targets)
-    validation = WindowDataset(panel, validation_rows, shape.window, targets)
+    validation = WindowDataset(training.panel, validation_rows, shape.window, targets)
     if training.panel.shape[1:] != (shape.n_assets, shape.n_features):
         raise ValueError(
             f"the panel has {tuple(training.panel.shape[1:])} assets and features and the "
@@ -118,33 +118,33 @@ def fit(
         if resumed is not None:
             resumed(begun)
         advance(begun, {})
-    guard = Guard(feature_names, symbols)
     from networks.lightning_module import learn
+    from networks.processes import learn_together
 
-    rounds = learn(
+    outcome = (learn if settings.devices == 1 else learn_together)(
         predictor,
         training,
-        validation,
+        validation.rows,
         settings=settings,
         seed=seed,
-        guard=guard,
+        guard=Guard(feature_names, symbols),
         about=facts,
         checkpoint=checkpoint,
         log=log or _ignore,
         advance=advance,
     )
-    advance(settings.epochs - len(rounds.curve["steps"]), {})
-    _load(predictor.cpu(), rounds.best, folder)
-    calibration = _calibrate(predictor, validation.to("cpu"), settings.batch_size)
+    advance(settings.epochs - len(outcome.curve["steps"]), {})
+    _load(predictor.cpu(), outcome.best, folder)
+    calibration = _calibrate(predictor, validation, settings.batch_size)
     facts |= {
-        "curve": rounds.curve,
-        "best_step": rounds.best_step,
+        "curve": outcome.curve,
+        "best_step": outcome.best_step,
         "calibration": list(calibration),
     }
     if folder is not None:
         write_tensors(folder / MODEL, predictor.state_dict(), facts)
         (folder / CHECKPOINT).unlink(missing_ok=True)
-    return Fitted(predictor, rounds.curve, rounds.best_step, calibration)
+    return Fitted(predictor, outcome.curve, outcome.best_step, calibration)
 
 
 def _calibrate(

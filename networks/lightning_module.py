@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
@@ -22,6 +22,7 @@ from networks.finite import Guard
 from networks.fit_settings import PRECISIONS, FitSettings, l1_penalty
 from networks.judging import judge
 from networks.lightning_files import TensorFileIO
+from networks.objective import HEADS
 from networks.predictors.base import Predictor
 from networks.tensor_file import Tensors
 from networks.windows import Batch, BatchSampler, WindowDataset, mixed_seed
@@ -29,6 +30,14 @@ from networks.windows import Batch, BatchSampler, WindowDataset, mixed_seed
 Report = Callable[[int, dict[str, float]], None]
 # With half precision the first scales of the loss are too large by design, and such steps skipped.
 MOST_SKIPPED = 50
+
+
+class Outcome(NamedTuple):
+    """What a training ends with: the best parameters, their epoch, and the curve."""
+
+    best: Tensors
+    best_step: int
+    curve: dict[str, list[float]]
 
 
 class Learning(pl.LightningModule):
@@ -215,7 +224,7 @@ class Saver(Checkpoint):
 def learn(
     predictor: Predictor,
     training: WindowDataset,
-    validation: WindowDataset,
+    validation_rows: Tensor,
     *,
     settings: FitSettings,
     seed: int,
@@ -225,11 +234,12 @@ def learn(
     log: Report,
     advance: Report,
     rank: int = 0,
-) -> Rounds:
+) -> Outcome:
     """Trains a predictor to the end, from the checkpoint if it is there.
 
     Args:
-        training, validation: their panel is moved to the device. guard: of what is not finite.
+        training: its panel is moved to the device. validation_rows: of the same panel.
+        guard: of what is not finite.
         about: kept in checkpoints. checkpoint: the file, or None to keep none.
         log, advance: as in `networks.fitting.fit`. rank: which of `settings.devices` this is; with
             several, the variables of a process group are in the environment.
@@ -239,13 +249,17 @@ def learn(
     device = settings.torch_device()
     if settings.devices > 1 and device.type == "cuda":
         device = torch.device("cuda", rank)
-    rounds = Rounds(settings, validation.to(device), log, advance)
+    training = training.to(device)
+    rounds = Rounds(settings, training.with_rows(validation_rows), log, advance)
     sampler = BatchSampler(len(training), settings.batch_size, seed, rank, settings.devices)
-    loader = DataLoader(training.to(device), batch_size=None, sampler=sampler)
+    loader = DataLoader(training, batch_size=None, sampler=sampler)
     strategy: Any = "auto"
     if settings.devices > 1:
         backend = "gloo" if device.type == "cpu" else "nccl"
-        strategy = DDPStrategy(process_group_backend=backend, find_unused_parameters=True)
+        # A head without a weight has parameters that the loss does not reach.
+        objective = settings.objective
+        unused = not all(getattr(objective, head) for head in HEADS)
+        strategy = DDPStrategy(process_group_backend=backend, find_unused_parameters=unused)
     devices: Any = settings.devices
     if device.type == "cuda" and settings.devices == 1:
         devices = [device.index or 0]
@@ -279,7 +293,7 @@ def learn(
         except SystemExit:
             # Lightning turns an interrupt into the end of the program; that is not for it to say.
             raise KeyboardInterrupt from None
-    return rounds
+    return Outcome(rounds.best, rounds.best_step, rounds.curve)
 
 
 @contextmanager

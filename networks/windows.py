@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -92,10 +93,17 @@ class WindowDataset(Dataset[Batch]):
         )
 
     def to(self, device: torch.device | str) -> WindowDataset:
-        """This dataset with its panel and targets on a device; batches are gathered there."""
+        """The same with panel and targets on a device, where batches are gathered then."""
+        moved = copy.copy(self)
         for key in ("panel", "rows", "direction", "expected_return", "log_volatility", "_back"):
-            setattr(self, key, getattr(self, key).to(device))
-        return self
+            setattr(moved, key, getattr(self, key).to(device))
+        return moved
+
+    def with_rows(self, rows: Tensor) -> WindowDataset:
+        """Other rows of the same panel, which both share."""
+        other = copy.copy(self)
+        other.rows = rows.to(self.rows.device)
+        return other
 
 
 class BatchSampler(Sampler[Tensor]):
