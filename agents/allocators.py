@@ -2,11 +2,11 @@
 
 | name | weights before the limits | source |
 |---|---|---|
-| `TopK` | the k best, and where shorting is allowed the k worst; equal or by score | Jegadeesh and Titman 1993 |
-| `ConfidenceWeighted` | 1/A times the confidence in the likeliest direction | |
-| `FractionalKelly` | fraction * (mu - cash) / sigma^2, each asset on its own | Kelly 1956, Merton 1969 |
-| `VolatilityTarget` | direction / sigma, scaled to a volatility of the portfolio | Harvey et al. 2018 |
-| `MeanVariance` | highest mu'w - risk_aversion / 2 w'Cw, by skfolio | Markowitz 1952 |
+| `top_k` | the k best, and where shorting is allowed the k worst; equal or by score | Jegadeesh and Titman 1993 |
+| `confidence_weighted` | 1/A times the confidence in the likeliest direction | |
+| `fractional_kelly` | fraction * (mu - cash) / sigma^2, each asset on its own | Kelly 1956, Merton 1969 |
+| `volatility_target` | direction / sigma, scaled to a volatility of the portfolio | Harvey et al. 2018 |
+| `mean_variance` | highest mu'w - risk_aversion / 2 w'Cw, by skfolio | Markowitz 1952 |
 
 All see cash as the alternative: what is not expected to beat it is not bought. What a long-only
 portfolio may not short is left in cash.
@@ -14,97 +14,19 @@ portfolio may not short is left in cash.
 
 from __future__ import annotations
 
+import difflib
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.baselines.optimised import EXPECTED, STILL
-from envs.actions import ActionMap
+from agents.outlook import Bool, Float, Limits, Outlook
 from envs.data.arguments import number, truth_value, whole_number
 from envs.errors import InputError
 from networks.forecast import BUY, HORIZONS, SELL
-
-Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Outlook:
-    """What is forecast at one decision for A assets, and what of the past a portfolio needs.
-
-    Attributes:
-        probability: `[A, 3]` of sell, hold, buy over the first horizon.
-        expected: `[A, H]` simple return over each of `HORIZONS` rows.
-        confidence: `[A]` probability that the likeliest direction is right.
-        volatility: `[A]` deviation of the return of one row, positive.
-        cash: simple return of cash over one row.
-        returns: `[n, A]` simple returns of the last rows, oldest first; NaN before a listing. As
-            many as the allocator asks for in `history`.
-        periods_per_year: rows a year.
-    """
-
-    probability: Float
-    expected: Float
-    confidence: Float
-    volatility: Float
-    cash: float
-    returns: Float
-    periods_per_year: float
-
-    def excess(self, horizon: int) -> Float:
-        """`[A]` expected simple return of one row in excess of cash, from that over `horizon`."""
-        return self.expected[:, HORIZONS.index(horizon)] / horizon - self.cash
-
-    def only(self, assets: Bool) -> Outlook:
-        """The same for some of the assets."""
-        return replace(
-            self,
-            probability=self.probability[assets],
-            expected=self.expected[assets],
-            confidence=self.confidence[assets],
-            volatility=self.volatility[assets],
-            returns=self.returns[:, assets],
-        )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a portfolio may hold.
-
-    Attributes:
-        short: whether a weight may be negative.
-        gross, net: the largest sum of |weight|, and the largest |sum of weights|, of the assets.
-    """
-
-    short: bool = False
-    gross: float = 1.0
-    net: float = 1.0
-
-    @classmethod
-    def of(cls, action_map: ActionMap) -> Limits:
-        """Those of an action map."""
-        if action_map.name == "long_short":
-            return cls(True, *action_map.settings())
-        return cls()
-
-    def within(self, weights: Float) -> Float:
-        """`[A]` cut to the limits: all scaled to `gross`, then the larger side to `net`."""
-        if not self.short:
-            weights = np.maximum(weights, 0.0)
-        gross = np.abs(weights).sum()
-        if gross > self.gross:
-            weights = weights * (self.gross / gross)
-        long, short = np.maximum(weights, 0.0), np.maximum(-weights, 0.0)
-        over = abs(long.sum() - short.sum()) - self.net
-        if over > 0:
-            if long.sum() > short.sum():
-                long = long * (1.0 - over / long.sum())
-            else:
-                short = short * (1.0 - over / short.sum())
-        return long - short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +49,7 @@ class Allocator:
     def _check(self, key: str, fine: bool, wanted: str) -> None:
         if not fine:
             raise InputError(
-                f"agent.allocator.{key} must be {wanted}, got {getattr(self, key)!r} "
+                f"agent.allocator_settings.{key} must be {wanted}, got {getattr(self, key)!r} "
                 f"({type(self).__name__})"
             )
 
@@ -195,8 +117,8 @@ class TopK(Allocator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole_number(self.k, "agent.allocator.k", 1)
-        truth_value(self.invested, "agent.allocator.invested")
+        whole_number(self.k, "agent.allocator_settings.k", 1)
+        truth_value(self.invested, "agent.allocator_settings.invested")
         self._check("by", self.by in ("equal", "score"), "equal or score")
 
     def wish(self, outlook: Outlook, limits: Limits) -> Float:
@@ -236,7 +158,7 @@ class ConfidenceWeighted(Allocator):
     def __post_init__(self) -> None:
         super().__post_init__()
         for key in ("low", "high"):
-            value = number(getattr(self, key), f"agent.allocator.{key}")
+            value = number(getattr(self, key), f"agent.allocator_settings.{key}")
             self._check(key, 0 <= value <= 1, "a probability")
         self._check("high", self.high > self.low, f"above low={self.low:g}")
 
@@ -264,7 +186,7 @@ class FractionalKelly(Allocator):
     def __post_init__(self) -> None:
         super().__post_init__()
         for key in ("fraction", "cap"):
-            value = number(getattr(self, key), f"agent.allocator.{key}")
+            value = number(getattr(self, key), f"agent.allocator_settings.{key}")
             self._check(key, value > 0, "positive")
 
     def wish(self, outlook: Outlook, limits: Limits) -> Float:
@@ -290,9 +212,9 @@ class VolatilityTarget(Allocator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        value = number(self.volatility, "agent.allocator.volatility")
+        value = number(self.volatility, "agent.allocator_settings.volatility")
         self._check("volatility", value > 0, "positive a year")
-        whole_number(self.window, "agent.allocator.window", 2)
+        whole_number(self.window, "agent.allocator_settings.window", 2)
 
     @property
     def history(self) -> int:
@@ -340,9 +262,9 @@ class MeanVariance(Allocator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        value = number(self.risk_aversion, "agent.allocator.risk_aversion")
+        value = number(self.risk_aversion, "agent.allocator_settings.risk_aversion")
         self._check("risk_aversion", value > 0, "positive")
-        whole_number(self.window, "agent.allocator.window", 2)
+        whole_number(self.window, "agent.allocator_settings.window", 2)
 
     @property
     def history(self) -> int:
@@ -368,8 +290,8 @@ class MeanVariance(Allocator):
         except Exception as error:
             # Solvers fail in many ways on degenerate prices; a run must say who, and why.
             raise InputError(
-                f"agent.allocator MeanVariance finds no weights ({error}); use a longer "
-                "agent.allocator.window, or another allocator"
+                f"agent.allocator=mean_variance finds no weights ({error}); use a longer "
+                "agent.allocator_settings.window, or another allocator"
             ) from error
 
     def _estimator(self, n_assets: int, limits: Limits, excess: Float) -> Any:
@@ -398,3 +320,28 @@ class MeanVariance(Allocator):
             max_budget=limits.net,
             add_constraints=gross if limits.short else None,
         )
+
+
+ALLOCATORS: dict[str, Callable[..., Allocator]] = {
+    "top_k": TopK,
+    "confidence_weighted": ConfidenceWeighted,
+    "fractional_kelly": FractionalKelly,
+    "volatility_target": VolatilityTarget,
+    "mean_variance": MeanVariance,
+}
+
+
+def make_allocator(name: str, **settings: Any) -> Allocator:
+    """The allocator of this name; `settings` go to its constructor.
+
+    Raises:
+        InputError: for an unknown name, with the nearest ones and the list; for wrong settings.
+    """
+    if name not in ALLOCATORS:
+        near = difflib.get_close_matches(str(name), ALLOCATORS, n=2, cutoff=0.6)
+        meant = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise InputError(f"unknown agent.allocator {name!r}{meant} Known: {', '.join(ALLOCATORS)}")
+    try:
+        return ALLOCATORS[name](**settings)
+    except TypeError as error:
+        raise InputError(f"agent.allocator_settings: {error}") from None

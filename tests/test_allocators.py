@@ -10,12 +10,12 @@ from sklearn.covariance import ledoit_wolf
 from agents.allocators import (
     ConfidenceWeighted,
     FractionalKelly,
-    Limits,
     MeanVariance,
-    Outlook,
     TopK,
     VolatilityTarget,
+    make_allocator,
 )
+from agents.outlook import Limits, Outlook
 from envs.actions import LongShort, Simplex
 from envs.errors import InputError
 from envs.market.known_answers import optimum
@@ -28,6 +28,7 @@ QUICK = (
     FractionalKelly(),
     VolatilityTarget(window=5),
 )
+SETTINGS = "agent.allocator_settings"
 LONG, BOTH = Limits(), Limits(True, 1.5, 0.5)
 
 
@@ -242,21 +243,46 @@ def test_a_small_change_is_not_traded():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: TopK(k=0), "agent.allocator.k=0 must be >= 1"),
-        (lambda: TopK(by="rank"), "agent.allocator.by must be equal or score, got 'rank'"),
-        (lambda: TopK(horizon=2), "agent.allocator.horizon must be one of 1, 5, 20, got 2"),
-        (lambda: TopK(hold_below=-1.0), "agent.allocator.hold_below must be 0 or more"),
-        (lambda: TopK(invested="no"), "agent.allocator.invested='no' must be true or false"),
-        (lambda: ConfidenceWeighted(low=0.6, high=0.6), "agent.allocator.high must be above"),
-        (lambda: ConfidenceWeighted(low=-0.1), "agent.allocator.low must be a probability"),
-        (lambda: FractionalKelly(fraction=0.0), "agent.allocator.fraction must be positive"),
-        (lambda: VolatilityTarget(volatility=0.0), "agent.allocator.volatility must be positive"),
-        (lambda: VolatilityTarget(window=1), "agent.allocator.window=1 must be >= 2"),
-        (lambda: MeanVariance(risk_aversion=0.0), "agent.allocator.risk_aversion must be positive"),
+        (lambda: TopK(k=0), ".k=0 must be >= 1"),
+        (lambda: TopK(by="rank"), ".by must be equal or score, got 'rank'"),
+        (
+            lambda: TopK(horizon=2),
+            ".horizon must be one of 1, 5, 20, got 2",
+        ),
+        (lambda: TopK(hold_below=-1.0), ".hold_below must be 0 or more"),
+        (
+            lambda: TopK(invested="no"),
+            ".invested='no' must be true or false",
+        ),
+        (
+            lambda: ConfidenceWeighted(low=0.6, high=0.6),
+            ".high must be above",
+        ),
+        (
+            lambda: ConfidenceWeighted(low=-0.1),
+            ".low must be a probability",
+        ),
+        (
+            lambda: FractionalKelly(fraction=0.0),
+            ".fraction must be positive",
+        ),
+        (
+            lambda: VolatilityTarget(volatility=0.0),
+            ".volatility must be positive",
+        ),
+        (lambda: VolatilityTarget(window=1), ".window=1 must be >= 2"),
+        (lambda: make_allocator("kely"), "unknown agent.allocator 'kely'; did you mean fractional"),
+        (lambda: make_allocator("top_k", n=3), ": .* argument 'n'"),
+        (
+            lambda: MeanVariance(risk_aversion=0.0),
+            ".risk_aversion must be positive",
+        ),
     ],
 )
 def test_wrong_settings_are_named(make, words):
-    with pytest.raises(InputError, match=words.replace("'", ".")):
+    with pytest.raises(
+        InputError, match=(words if words[0] == "u" else SETTINGS + words).replace("'", ".")
+    ):
         make()
 
 
