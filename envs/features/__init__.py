@@ -1,10 +1,15 @@
-"""What can be known at each close: indicators, calendar, cross-section, and their scalers."""
+"""What can be known at each close: indicators, calendar, published figures, and their scalers."""
 
 from envs.features.build import build_features
 from envs.features.catalogue import DEFAULT, GROUPS, catalogue
 from envs.features.causality import first_leak
+from envs.features.earnings import EarningsDates, published_earnings
+from envs.features.macro_series import published_macro
+from envs.features.modalities import modality_features
 from envs.features.observed import no_features, observed_features
 from envs.features.panel import FeaturePanel
+from envs.features.published import Published
+from envs.features.releases import Releases
 from envs.features.scalers import (
     MinMaxScaler,
     NoScaler,
@@ -14,13 +19,17 @@ from envs.features.scalers import (
     StandardScaler,
     scaler_from_dict,
 )
+from envs.features.surveys import published_sentiment
 
 __all__ = [
     "DEFAULT",
     "GROUPS",
+    "EarningsDates",
     "FeaturePanel",
     "MinMaxScaler",
     "NoScaler",
+    "Published",
+    "Releases",
     "RobustScaler",
     "RollingScaler",
     "Scaler",
@@ -28,7 +37,11 @@ __all__ = [
     "build_features",
     "catalogue",
     "first_leak",
+    "modality_features",
     "no_features",
     "observed_features",
+    "published_earnings",
+    "published_macro",
+    "published_sentiment",
     "scaler_from_dict",
 ]

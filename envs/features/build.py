@@ -10,6 +10,7 @@ from numba import njit
 from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.catalogue import DEFAULT, GROUPS, Feature, resolve
+from envs.features.earnings import EarningsDates
 from envs.features.family import Plane
 from envs.features.inputs import Inputs
 from envs.features.panel import FeaturePanel
@@ -48,8 +49,9 @@ def build_features(
     market: MarketData,
     names: Sequence[str] = DEFAULT,
     calendar: str = "XNYS",
-    macro: Published | None = None,
-    sentiment: Published | None = None,
+    macro_series: Published | None = None,
+    sentiment_series: Published | None = None,
+    earnings_dates: EarningsDates | None = None,
 ) -> FeaturePanel:
     """Computes features of every asset on every date; row t reads rows 0..t only.
 
@@ -64,7 +66,9 @@ def build_features(
             fields) or `all` that the panel itself gives; see docs/features.md and
             `python -m envs.features list`.
         calendar: the exchange whose published holidays the seasonal features use.
-        macro, sentiment: the published series of these groups; None takes the packaged ones.
+        macro_series, sentiment_series: what is published for these groups; None takes the packaged
+            series.
+        earnings_dates: days of earnings reports by symbol; None takes the fetched ones.
 
     Returns:
         A panel ordered by group. `warmup` follows from the definitions: the row of the first
@@ -76,7 +80,7 @@ def build_features(
         InputError: unknown name, field that the panel lacks, unknown calendar, or too few rows.
     """
     features = resolve(names, market)
-    inputs = Inputs(market, calendar, macro, sentiment)
+    inputs = Inputs(market, calendar, macro_series, sentiment_series, earnings_dates)
     longest = max(features, key=lambda one: one.warmup)
     warmup = int(inputs.start.min()) + longest.warmup
     if market.n_rows < warmup + 2:

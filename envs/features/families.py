@@ -20,9 +20,11 @@ from collections.abc import Callable
 import numpy as np
 
 from envs.features import cross, indicators, ohlcv
+from envs.features.earnings import EARNINGS
 from envs.features.family import KNOWN, Family, Plane
 from envs.features.inputs import Inputs
 from envs.features.macro import MACRO
+from envs.features.mood import SENTIMENT
 from envs.features.seasonal import SEASONAL, seasonal
 from envs.features.trend import TREND
 
@@ -283,7 +285,8 @@ def _known(group: str) -> Family:
     )  # fmt: skip
 
 
-_NAMED: dict[str, Family] = {**_PRICE, **TREND, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL, **MACRO}
+_PANEL: dict[str, Family] = {**_PRICE, **TREND, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL}
+_NAMED: dict[str, Family] = {**_PANEL, **EARNINGS, **SENTIMENT, **MACRO}
 # Each group that has published features ends with its `<group>_known`.
 _WITH_SOURCE = dict.fromkeys(family.group for family in _NAMED.values() if family.source)
 FAMILIES: dict[str, Family] = {**_NAMED, **{f"{x}{KNOWN}": _known(x) for x in _WITH_SOURCE}}

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from envs.data.market_data import Float, MarketData
 from envs.features import cross, indicators
+from envs.features.earnings import EarningsDates, published_earnings
 from envs.features.macro_series import published_macro
 from envs.features.published import Published
 from envs.features.seasonal import published_calendar
+from envs.features.surveys import published_sentiment
 
 
 @njit(cache=True, nogil=True)
@@ -40,8 +42,8 @@ class Inputs:
 
     Attributes:
         start: `[A]` the row where each asset lists (its first tradable row); T if it never does.
-        macro, sentiment: what is published outside the panel; the packaged series where None was
-            given.
+        macro, sentiment, earnings: what is published outside the panel; the packaged series where
+            None was given.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Inputs:
         calendar: str,
         macro: Published | None = None,
         sentiment: Published | None = None,
+        earnings: EarningsDates | None = None,
     ) -> None:
         self.market = market
         self._macro = macro
-        self.sentiment = Published() if sentiment is None else sentiment
+        self._sentiment = sentiment
+        self._earnings = earnings
         self._known: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self.calendar_name = calendar
         self.tradable = market.tradable
@@ -63,10 +67,16 @@ class Inputs:
         self._complete = bool(self.tradable.all())
 
     @cached_property
+    def days(self) -> NDArray[np.datetime64]:
+        """`[T]` the day of each row."""
+        days: NDArray[np.datetime64] = self.market.dates.astype("datetime64[D]")
+        return days
+
+    @cached_property
     def known_by(self) -> NDArray[np.datetime64]:
         """`[T]` the last day whose publications are known at each row: its own, known at the close;
         the day before for panels with several rows a day."""
-        days: NDArray[np.datetime64] = self.market.dates.astype("datetime64[D]")
+        days = self.days
         return days if self.market.periods_per_year <= 366.0 else days - 1
 
     def _without_holes(self, field: str) -> Float:
@@ -116,6 +126,14 @@ class Inputs:
     @cached_property
     def macro(self) -> Published:
         return published_macro() if self._macro is None else self._macro
+
+    @cached_property
+    def sentiment(self) -> Published:
+        return published_sentiment() if self._sentiment is None else self._sentiment
+
+    @cached_property
+    def earnings(self) -> EarningsDates:
+        return published_earnings() if self._earnings is None else self._earnings
 
     @cached_property
     def calendar(self) -> np.busdaycalendar:

@@ -153,7 +153,7 @@ def _series(
 ) -> tuple[str, Family]:  # fmt: skip
     return key, Family(
         "sentiment", (), parameters, (example,), description,
-        _published(name, most_days, transform),
+        _published(name, most_days, transform), lambda *numbers: 0,
         allowed=lambda *numbers: all(n >= least for n in numbers), condition=f"n >= {least}",
         source="sentiment", series=(name,),
     )  # fmt: skip

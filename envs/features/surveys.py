@@ -50,7 +50,7 @@ def published_sentiment(
     Raises:
         InputError: for whatever is wrong with a file that is named here: file, row and column.
     """
-    none = "no file was given; set features.build.sentiment.{}=FILE.csv with the columns {}"
+    none = "no file was given; set features.build.sentiment_series.{}=FILE.csv with the columns {}"
     found: dict[str, Releases] = {}
     missing: dict[str, str] = {
         "put_call": none.format("put_call", "date, published, put_call"),
