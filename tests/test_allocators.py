@@ -271,7 +271,7 @@ def test_a_small_change_is_not_traded():
             ".volatility must be positive",
         ),
         (lambda: VolatilityTarget(window=1), ".window=1 must be >= 2"),
-        (lambda: make_allocator("kely"), "unknown agent.allocator 'kely'; did you mean fractional"),
+        (lambda: make_allocator("topk"), "unknown agent.allocator 'topk'; did you mean top_k"),
         (lambda: make_allocator("top_k", n=3), ": .* argument 'n'"),
         (
             lambda: MeanVariance(risk_aversion=0.0),
