@@ -23,6 +23,7 @@ from torch import Tensor
 
 from agents.gradient_training import Progress, train_epochs
 from agents.learner import Trained
+from agents.path_market import MAPS, FlatPortfolioPolicy, PathMarket, Traded
 from envs.data.arguments import number, truth_value, whole_number
 from envs.errors import InputError
 from envs.market import kernel
@@ -35,7 +36,6 @@ from networks.predictors import InputShape, make_predictor
 from networks.targets import ewma_volatility
 
 Float = NDArray[np.float64]
-MAPS = ("simplex", "long_short")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +47,21 @@ class Differentiable:
     go into the loss together. After every epoch the network trades the validation rows, from cash,
     and the epoch that did best there is kept.
 
+    Where the market is simulated and `env.fresh_paths` is on, every stretch is a path of its own
+    and epochs are judged on paths that no training sees (`agents.path_market`).
+
     Attributes:
         name: of the agent, in tables and folders.
         predictor, predictor_settings: the encoder (`networks.predictors`).
         loss: measure -> weight (`networks.losses.FinancialLoss`).
         length: decisions in a stretch. batch_size: stretches in an update.
-        epochs: at most; one epoch has as many stretches as cover the training rows twice.
+        epochs: at most. updates: in an epoch; None: stretches that cover the training rows twice.
         patience, min_delta: epochs without an improvement of more than `min_delta` on validation
             after which the training ends; the best of all is kept, by however little.
         learning_rate, weight_decay, gradient_clip: of Adam, its L2 penalty, the norm of a gradient.
         patient: whether the network also says how much of the way to trade (`PortfolioNetwork`).
+        joint: whether the network reads each asset with the features of all and can tell them apart
+            (`networks.portfolio.joint_inputs`).
         volatility: long-short: of a full position in one asset, a year, before the positions are
             shared out: its weight is `volatility / volatility of the asset / number of assets`.
         leverage: long-short: the largest such weight, times the number of assets.
@@ -75,12 +80,16 @@ class Differentiable:
     length: int = 126
     batch_size: int = 8
     epochs: int = 30
+    updates: int | None = None
     patience: int = 10
     min_delta: float = 1e-3
+    keep: str = "best"
     learning_rate: float = 3e-3
+    anneal: bool = False
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
     patient: bool = True
+    joint: bool = False
     volatility: float = 0.15
     leverage: float = 5.0
     see_costs: bool = False
@@ -92,8 +101,12 @@ class Differentiable:
         for key in ("length", "batch_size", "epochs", "patience", "checkpoint_every"):
             whole_number(getattr(self, key), f"agent.{key}", 2 if key == "length" else 1)
         whole_number(self.torch_threads, "agent.torch_threads", 1)
-        for key in ("patient", "see_costs"):
+        if self.updates is not None:
+            whole_number(self.updates, "agent.updates", 1)
+        for key in ("patient", "joint", "anneal", "see_costs"):
             truth_value(getattr(self, key), f"agent.{key}")
+        if self.keep not in ("best", "last"):
+            raise InputError(f"unknown agent.keep {self.keep!r}; known: best, last")
         for key in ("learning_rate", "gradient_clip", "volatility", "leverage"):
             if not 0 < number(getattr(self, key), f"agent.{key}") < math.inf:
                 raise InputError(f"agent.{key} must be above 0, got {getattr(self, key)}")
@@ -107,9 +120,9 @@ class Differentiable:
         """The progress bar counts epochs."""
         return self.epochs
 
-    def objective(self, periods_per_year: float) -> FinancialLoss:
+    def objective(self, periods_per_year: float, risk_aversion: float = 1.0) -> FinancialLoss:
         try:
-            return FinancialLoss(dict(self.loss), periods_per_year)
+            return FinancialLoss(dict(self.loss), periods_per_year, risk_aversion=risk_aversion)
         except ValueError as error:
             raise InputError(f"agent.loss: {error}") from None
 
@@ -117,29 +130,30 @@ class Differentiable:
               **progress: Any) -> Trained:  # fmt: skip
         """See `agents.learner.Learner.train`."""
         torch.set_num_threads(self.torch_threads)
-        market = Rows(self, training)
+        market: Rows | PathMarket
+        if training.fresh is None:
+            market = Rows(self, training)
+        else:
+            market = PathMarket(self.name, training, self.length)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = self.network(training, market.inputs.shape[2])
-        policy = PortfolioPolicy(self.name, network, market)
-        begin, end = training.first, training.last
-        if end - begin < self.length:
-            raise InputError(
-                f"agent.length={self.length} does not fit the {end - begin} decisions of the "
-                "training window; shorten it"
-            )
-        starts = range(begin, end - self.length + 1)
-        per_epoch = max(1, round(2 * (end - begin) / self.length / self.batch_size))
-        loss = self.objective(training.market.periods_per_year)
+            network = self.network(training, market.n_features)
+        policy: PortfolioPolicy | FlatPortfolioPolicy
+        if isinstance(market, Rows):
+            policy = PortfolioPolicy(self.name, network, market)
+        else:
+            policy = FlatPortfolioPolicy(self.name, network, market)
+        rows = training.last - training.first
+        per_epoch = self.updates or max(1, round(2 * rows / self.length / self.batch_size))
+        loss = self.objective(training.market.periods_per_year, training.reward.risk_aversion)
 
         def step(rng: np.random.Generator) -> Tensor:
-            rows = rng.choice(len(starts), self.batch_size) + begin
-            path = market.trade(network, rows, self.length, from_cash=False)
+            starts = market.draw(rng, self.batch_size, self.length)
+            path = market.trade(network, starts, self.length, from_cash=False)
             return loss(path.net_return, turnover=path.turnover, cash=path.cash)
 
         def score() -> float:
-            first, last = validation.first, validation.last
-            path = market.trade(network, np.array([first]), last - first, from_cash=True)
+            path = market.judge(network, validation)
             return -float(loss(path.net_return, turnover=path.turnover, cash=path.cash))
 
         return train_epochs(
@@ -148,24 +162,29 @@ class Differentiable:
 
     def network(self, setting: Setting, n_features: int) -> PortfolioNetwork:
         """An untrained network for the windows of this setting."""
-        shape = InputShape(setting.window, setting.market.n_assets, n_features, setting.groups)
+        n_assets = setting.market.n_assets
+        if self.joint:
+            # No groups: their slices are of the features of one asset.
+            shape = InputShape(setting.window, n_assets, n_assets * n_features + n_assets)
+        else:
+            shape = InputShape(setting.window, n_assets, n_features, setting.groups)
+        if not shape.n_features:
+            raise InputError(
+                f"{self.name} has nothing to read: choose other features, or agent.joint=true, "
+                "with which it sees at least which asset it is"
+            )
         short = setting.action_map.name == "long_short"
         try:
             predictor = make_predictor(self.predictor, shape, **self.predictor_settings)
         except ValueError as error:
             raise InputError(f"agent.predictor_settings: {error}") from None
         return PortfolioNetwork(
-            predictor, short=short, gross=setting.action_map.gross_limit, patient=self.patient
+            predictor,
+            short=short,
+            gross=setting.action_map.gross_limit,
+            patient=self.patient,
+            joint=self.joint,
         ).to(self.device)
-
-
-@dataclass(frozen=True)
-class Traded:
-    """What the stretches of a batch earned, each `[B, L]`; `cash` is the return of cash."""
-
-    net_return: Tensor
-    turnover: Tensor
-    cash: Tensor
 
 
 class Rows:
@@ -195,8 +214,6 @@ class Rows:
                 f"{agent.name} is trained through proportional costs without delay; choose "
                 "cost=proportional, schedule or free, and env.delay=0"
             )
-        if not setting.n_features:
-            raise InputError(f"{agent.name} needs features to read; choose features=default")
         self.setting = setting
         market, n_rows = setting.market, setting.market.n_rows
         self.window = setting.window
@@ -221,6 +238,30 @@ class Rows:
             )
             self.full = np.where(known, full, 0.0) / count
         self.rate = rate
+
+    @property
+    def n_features(self) -> int:
+        """Features of an asset in a row, the cost included."""
+        return self.inputs.shape[2]
+
+    def draw(self, rng: np.random.Generator, n: int, length: int) -> NDArray[Any]:
+        """First rows of n stretches.
+
+        Raises:
+            InputError: if none fits.
+        """
+        first, last = self.setting.first, self.setting.last
+        if last - first < length:
+            raise InputError(
+                f"agent.length={length} does not fit the {last - first} decisions of the training "
+                "window; shorten it"
+            )
+        return rng.choice(last - first - length + 1, n) + first
+
+    def judge(self, network: PortfolioNetwork, validation: Setting) -> Traded:
+        """What the network earns on the validation rows, from cash."""
+        first, last = validation.first, validation.last
+        return self.trade(network, np.array([first]), last - first, from_cash=True)
 
     @cached_property
     def _tensors(self) -> dict[str, Tensor | None]:

@@ -38,14 +38,15 @@ def train_epochs(
     folder: Path,
     progress: Progress,
 ) -> Trained:
-    """Trains with Adam until the score on validation has not risen for `agent.patience` epochs.
+    """Trains with Adam until the score on validation has not risen for `agent.patience` epochs, or,
+    where the last epoch is to be kept, for all of them.
 
     A training that is resumed from its checkpoint ends with the bits of an unbroken one: every
     epoch draws from generators that are seeded by the seed and its number.
 
     Args:
-        agent: a frozen dataclass with `epochs, patience, min_delta, learning_rate, weight_decay,
-            gradient_clip, checkpoint_every`; written into the files.
+        agent: a frozen dataclass with `epochs, patience, min_delta, keep, learning_rate, anneal,
+            weight_decay, gradient_clip, checkpoint_every`; written into the files.
         step: the loss of one batch, drawn with this generator.
         score: of the network, more is better.
         folder: as in `Learner.train`.
@@ -80,15 +81,18 @@ def train_epochs(
         if progress.advance is not None:
             progress.advance(done, {})
     for epoch in range(done + 1, agent.epochs + 1):
-        if _waited(curve, agent.min_delta) >= agent.patience:
+        if agent.keep == "best" and _waited(curve, agent.min_delta) >= agent.patience:
             break
+        if agent.anneal:
+            for group in optimiser.param_groups:
+                group["lr"] = agent.learning_rate * (1.0 - (epoch - 1) / agent.epochs)
         reward = _epoch(agent, network, optimiser, step, steps_per_epoch, seed, epoch)
         network.eval()
         with torch.inference_mode():
             judged = score()
         if not np.isfinite(judged):
             raise _diverged("the score on validation", epoch)
-        if not best or judged > max(curve["validation"]):
+        if agent.keep == "last" or not best or judged > max(curve["validation"]):
             best, best_step = copy.deepcopy(network.state_dict()), epoch
         for key, value in zip(curve, (epoch, reward, judged), strict=True):
             curve[key].append(value)

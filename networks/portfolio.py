@@ -37,6 +37,8 @@ class PortfolioNetwork(nn.Module):
         predictor: its `encode` or `encode_sequence` is used, its forecast heads are not.
         short: long-short, else long-only. gross: largest sum of |weights| where `short`.
         patient: see above. first_rate: the share that is traded before any training.
+        joint: every asset is read with the features of all (`joint_inputs`), for which the
+            predictor must have been made. Only then can the network tell assets apart.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class PortfolioNetwork(nn.Module):
         gross: float = 1.0,
         patient: bool = True,
         first_rate: float = 0.1,
+        joint: bool = False,
     ) -> None:
         super().__init__()
-        self.predictor, self.short, self.gross = predictor, short, gross
+        self.predictor, self.short, self.gross, self.joint = predictor, short, gross, joint
         # What is not trained must not move by weight decay, nor stand in the file of the model.
         self.predictor.heads = nn.Identity()  # type: ignore[assignment]
         width = predictor.width
@@ -65,6 +68,8 @@ class PortfolioNetwork(nn.Module):
         Those that read rows in order see, at every row, all rows of the piece before it; at its
         first answer and in a decision that is exactly one window.
         """
+        if self.joint:
+            x = joint_inputs(x)
         window = self.predictor.shape.window
         if type(self.predictor).encode_sequence is not Predictor.encode_sequence:
             return self.predictor.encode_sequence(x)[:, window - 1 :]
@@ -101,6 +106,18 @@ class PortfolioNetwork(nn.Module):
         if self.rate is None:
             return None
         return torch.sigmoid(self.rate(encoded).squeeze(-1).double())
+
+
+def joint_inputs(x: Tensor) -> Tensor:
+    """`[B, T, A, F] -> [B, T, A, A * F + A]`: the features of all assets, and which one it is.
+
+    For a few assets whose laws differ. Among many real ones a network that can tell them apart
+    learns which went up in the training years.
+    """
+    batch, rows, assets, _ = x.shape
+    everything = x.flatten(2).unsqueeze(2).expand(-1, -1, assets, -1)
+    which = torch.eye(assets, dtype=x.dtype, device=x.device).expand(batch, rows, -1, -1)
+    return torch.cat([everything, which], dim=-1)
 
 
 def towards(held: Tensor, aim: Tensor, rate: Tensor | None) -> Tensor:
