@@ -14,7 +14,7 @@ from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.market.legs import standing_prices
 from envs.simulation import Setting
-from networks.forecast import HORIZONS, Forecast
+from networks.forecast import HORIZONS, QUANTILES, Forecast
 from networks.predictors import Predictor
 from networks.targets import ewma_volatility
 from networks.windows import as_panel
@@ -58,9 +58,11 @@ class ForecastPolicy:
 
     Attributes:
         network: the predictor.
+        horizons, levels: of its returns in rows, and of its quantiles.
     """
 
     observation = "indexed"
+    horizons, levels = HORIZONS, QUANTILES
     _market: MarketData
 
     def __init__(

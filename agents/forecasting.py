@@ -88,9 +88,13 @@ class Forecasting(FitSettings):
         with said("agent.predictor_settings: "):
             return make_predictor(self.predictor, shape, **self.predictor_settings)
 
-    def targets(self, setting: Setting) -> Targets:
-        """The labels of all rows of the panel, as this setting executes."""
-        market, legs = setting.market, setting.legs
+    def targets(self, setting: Setting, n_rows: int | None = None) -> Targets:
+        """The labels of all rows of the panel, as this setting executes.
+
+        Args:
+            n_rows: only the first so many rows are read, and labelled; None: all.
+        """
+        market, legs = setting.market.rows(0, n_rows or setting.market.n_rows), setting.legs
         if legs.before is None:
             execution = "same_close"
         else:

@@ -28,6 +28,7 @@ from experiments import pipeline
 from experiments.evaluation.joined import joined
 from experiments.evaluation.known_answer import KnownAnswer
 from experiments.pipeline import Prepared
+from experiments.predictions import Foretold, foretold
 from experiments.progress import Progress
 from experiments.run_folder import write_json
 from experiments.tracking import Seed, Tracker
@@ -54,12 +55,14 @@ class Learned:
         curves: "AGENT/SEED" -> learning curve, with the window where there are several.
         objective: mean over all cells of the validation score of the chosen policy.
         known: scores against the known answer, if there is one.
+        foretold: name -> what was forecast for the test windows, of agents that forecast.
     """
 
     trajectories: dict[str, list[Trajectory]] = field(default_factory=dict)
     curves: Curves = field(default_factory=dict)
     objective: float = 0.0
     known: dict[str, Any] | None = None
+    foretold: dict[str, Foretold] = field(default_factory=dict)
 
 
 class Listener(NamedTuple):
@@ -98,6 +101,7 @@ def run_agents(
                    name, s)
             for s in seeds
         ]  # fmt: skip
+    learned.foretold = forecasts(cfg, windows, agents, trained)
     for cell, one in trained.items():
         key = f"{cell.agent}/{cell.seed}"
         learned.curves[key if len(windows) == 1 else f"{key}, window {cell.window + 1}"] = one.curve
@@ -114,6 +118,27 @@ def run_agents(
         }
         write_json(folder / "known_answer.json", learned.known)
     return learned
+
+
+def forecasts(
+    cfg: DictConfig,
+    windows: Sequence[Prepared],
+    agents: Mapping[str, Any],
+    trained: Mapping[Cell, Trained],
+) -> dict[str, Foretold]:
+    """Name -> forecasts of the test windows, of the agents whose policies have any."""
+    first = windows[0]
+    found = {}
+    for name, agent in agents.items():
+        policies: dict[int, list[Any]] = {}
+        for cell in sorted(cell for cell in trained if cell.agent == name):
+            policies.setdefault(cell.seed, []).append(trained[cell].policy)
+        if all(hasattr(policy, "forecasts") for each in policies.values() for policy in each):
+            setting = pipeline.make_window(
+                cfg, first.market, first.features, first.splits.test, episode_length=None
+            )
+            found[name] = foretold(agent, windows, setting, policies)
+    return found
 
 
 def judged_setting(

@@ -31,6 +31,7 @@ from experiments.evaluation.regimes import has_real_dates
 from experiments.evaluation.skill import Trials
 from experiments.evaluation.splits import Splits
 from experiments.evaluation.table import print_table
+from experiments.predictions import Foretold, judge, print_forecasts
 from experiments.results import begin_provenance, caveats, write_results
 from experiments.run_folder import open_run_folder, write_text
 from experiments.same_run import check_same, settings_hash
@@ -105,6 +106,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
     trajectories = run_baselines(cfg, policies, market, tested(splits))
     curves: dict[str, dict[str, list[float]]] = {}
     told: tuple[str, ...] = ()
+    foretold: dict[str, Foretold] = {}
     objective = 0.0
     tracker: Tracker = build(cfg, "tracking")(folder, OmegaConf.to_container(cfg, resolve=True))
     try:
@@ -115,6 +117,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
             learned = run_agents(cfg, windows, folder, tracker)
             trajectories = {**learned.trajectories, **trajectories}
             curves, objective = learned.curves, learned.objective
+            foretold = learned.foretold
             told = () if learned.known is None else (in_words(learned.known),)
         evidence = evaluate(
             trajectories,
@@ -131,13 +134,16 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
         )
         entry.found(evidence)
         notes = [entry.words]
+        judged = judge(foretold, n_bootstrap=plan.n_bootstrap, level=plan.level, seed=cfg.seed)
         figures = write_results(
-            cfg, folder, market, splits, trajectories, evidence, curves, facts, told, notes
-        )
+            cfg, folder, market, splits, trajectories, evidence, curves, facts, told, notes,
+            (foretold, judged),
+        )  # fmt: skip
         track_results(tracker, folder, evidence, figures)
     finally:
         tracker.finish()
     print_table(evidence)
+    print_forecasts(judged)
     for line in told:
         print(line)
     if not entry.repeats:

@@ -16,6 +16,7 @@ from envs.data.fetched import OLPS_ARTEFACT
 from envs.data.market_data import MarketData
 from envs.data.sources import SURVIVORS
 from envs.errors import InputError
+from experiments import predictions
 from experiments.evaluation.attribution import attribute
 from experiments.evaluation.evidence import Evidence
 from experiments.evaluation.regimes import breakdown
@@ -23,6 +24,7 @@ from experiments.evaluation.results_csv import results_csv
 from experiments.evaluation.robustness import study
 from experiments.evaluation.splits import WINDOWS, Splits, date_text
 from experiments.evaluation.trajectory_store import save_trajectories
+from experiments.predictions import Foretold
 from experiments.provenance import provenance
 from experiments.reports.style import Noted, noted_figures
 from experiments.run_folder import write_json, write_text
@@ -86,9 +88,11 @@ def write_results(
     facts: dict[str, Any],
     first: Sequence[str] = (),
     notes: Sequence[str] = (),
+    forecasts: tuple[Mapping[str, Foretold], Mapping[str, Any]] = ({}, {}),
 ) -> dict[str, Noted]:
-    """Writes `trajectories.h5`, `metrics.json`, `results.csv`, `analysis.json`, `provenance.json`
-    and `report.html`; returns the figures of the report."""
+    """Writes `trajectories.h5`, `metrics.json`, `results.csv`, `analysis.json`, `provenance.json`,
+    `report.html`, and for agents that forecast `predictions.json` and `predictions.h5`; returns the
+    figures of the report."""
     from experiments.reports.report import write_report
 
     save_trajectories(folder / "trajectories.h5", trajectories)
@@ -96,6 +100,7 @@ def write_results(
     write_text(folder / "results.csv", results_csv(trajectories, evidence))
     analysis = analyse(cfg, market, trajectories, evidence.of_role("agent"))
     write_json(folder / "analysis.json", analysis)
+    predictions.write(folder, *forecasts)
     began = datetime.fromisoformat(facts["started"])
     facts = {**facts, "seconds": round((datetime.now(UTC) - began).total_seconds(), 1)}
     write_json(folder / "provenance.json", facts)
@@ -112,6 +117,7 @@ def write_results(
             notes=[*market.notes, *remarks(cfg), *notes],
             first=first,
             analysis=analysis,
+            forecasts=forecasts[1],
         )
     return figures
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from envs.errors import InputError
 
-JSON = ("metrics.json", "analysis.json", "known_answer.json")
+JSON = ("metrics.json", "analysis.json", "known_answer.json", "predictions.json")
 TABLES = ("results.csv",)
-ARRAYS = "trajectories.h5"
+ARRAYS = ("trajectories.h5", "predictions.h5")
 POLICIES = "agents/**/model.safetensors"
 # What a clock says is no result.
 TIMINGS = ("seconds",)
@@ -36,8 +36,9 @@ def numbers(folder: Path) -> dict[str, Any]:
         if (folder / name).is_file():
             with open(folder / name, encoding="utf-8", newline="") as file:
                 found[name] = list(csv.DictReader(file))
-    if (folder / ARRAYS).is_file():
-        found[ARRAYS] = _arrays(folder / ARRAYS)
+    for name in ARRAYS:
+        if (folder / name).is_file():
+            found[name] = _arrays(folder / name)
     for path in sorted(folder.glob(POLICIES)):
         found[path.relative_to(folder).as_posix()] = _parameters(path)
     return found

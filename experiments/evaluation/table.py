@@ -21,7 +21,7 @@ WIDE = 100
 WITH_INTERVAL = ("cagr", "sharpe")
 ACRONYMS = {
     "ppo", "ddpg", "sac", "td3", "a2c", "dqn", "ucrp", "bcrp", "eg", "ons", "pamr", "cwmr", "olmar",
-    "rmr", "corn", "hrp", "nco", "cvar", "macd",
+    "rmr", "corn", "hrp", "nco", "cvar", "macd", "lstm", "gru", "rnn", "mlp", "cnn", "tcn", "eiie",
 }  # fmt: skip
 NAMES = {"up": "Universal portfolio"}
 

@@ -19,6 +19,7 @@ from experiments.evaluation.table import blocks_in_words, label, span, undefined
 from experiments.reports import figures, paths, tables
 from experiments.reports.attribution import attribution_section
 from experiments.reports.figures import Run
+from experiments.reports.forecasts import forecasts_section
 from experiments.reports.html import bullets, details, paragraph, section
 from experiments.reports.luck import luck_section
 from experiments.reports.regimes import regimes_section
@@ -41,6 +42,7 @@ def write_report(
     notes: Sequence[str] = (),
     first: Sequence[str] = (),
     analysis: Mapping[str, Any] | None = None,
+    forecasts: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes the report: no script, no link to elsewhere; equal input gives equal bytes.
 
@@ -58,6 +60,7 @@ def write_report(
         notes: limits of the data in plain words.
         first: sentences that stand before all others.
         analysis: what `analysis.json` holds (`experiments.results.analyse`).
+        forecasts: what `predictions.json` holds (`experiments.predictions.judge`).
 
     Returns:
         The path written.
@@ -68,6 +71,7 @@ def write_report(
     parts = [
         _performance(run),
         luck_section(run, notes),
+        forecasts_section(run, forecasts or {}),
         _figures(run),
         robustness_section(run, found.get("robustness", {})),
         attribution_section(run, found.get("attribution", {})),
