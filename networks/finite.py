@@ -66,7 +66,9 @@ class Guard:
         if torch.isfinite(total):
             return
         heads = [head for head, value in parts.items() if not torch.isfinite(value)]
-        named = f"{at}: the loss is {float(total)} (heads: {', '.join(heads) or 'their sum'})"
+        named = (
+            f"{at}: the loss is {float(total.detach())} (heads: {', '.join(heads) or 'their sum'})"
+        )
         for what, tensor in (
             *(("forecast " + key, value) for key, value in forecast._asdict().items()),
             (
@@ -88,7 +90,12 @@ class Guard:
                 raise ValueError(
                     f"{named}: {what} is not finite at {self._suspect(batch, window, asset)}"
                 )
-        raise ValueError(f"{named}, though every forecast is finite; {REMEDY}")
+        largest = torch.stack([_by_cell(value.detach()) for value in forecast]).amax(dim=0)
+        window, asset = divmod(int(largest.argmax()), largest.shape[1])
+        raise ValueError(
+            f"{named}; the largest forecast, {float(largest.max()):.3g}, is at "
+            f"{self._suspect(batch, window, asset)}"
+        )
 
     def gradients(
         self, norm: Tensor, parameters: Iterable[tuple[str, Tensor]], batch: Batch, where: str
@@ -124,6 +131,11 @@ class Guard:
             f"row {int(batch.rows[window])}, {self.asset(asset)}, whose largest feature is "
             f"{self.column(column)} with {float(x[back, column]):.3g}; {REMEDY}"
         )
+
+
+def _by_cell(value: Tensor) -> Tensor:
+    """`[B, A]` the largest absolute number of each window and asset."""
+    return value.float().abs().flatten(2).amax(dim=2) if value.dim() > 2 else value.float().abs()
 
 
 REMEDY = "lower learning_rate, set gradient_clip, or scale the features"
