@@ -296,7 +296,7 @@ def test_any_date_has_a_value_that_does_not_depend_on_the_others():
 
 
 def test_seasonal_features_are_the_same_for_all_assets():
-    panel = build_features(CLOSES, ["seasonal"])
+    panel = build_features(CLOSES, list(SEASONAL))
     assert panel.warmup == 0 and np.isfinite(panel.values).all()
     assert (panel.values == panel.values[:, :1]).all()
 
@@ -319,7 +319,7 @@ def test_command_line():
     assert command("show", "sp5000").returncode == 2
 
 
-@pytest.mark.parametrize("option", ["default", "technical", "ohlcv", "all", "momentum"])
+@pytest.mark.parametrize("option", ["default", "technical", "ohlcv", "all", "momentum", "modalities"])
 def test_configs_build_and_scale(option):
     from hydra.utils import instantiate
 
