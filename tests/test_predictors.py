@@ -219,7 +219,7 @@ def test_a_tcn_block_sees_the_rows_that_are_claimed():
 @pytest.mark.parametrize(
     "name, settings, words",
     [
-        ("cnn", {"channels": (8, 8, 8, 8)}, "rows that are left of a window of 12"),
+        ("cnn", {"channels": (8, 8, 8, 8, 8, 8)}, "rows that are left of a window of 12"),
         ("tcn", {"kernel": 2, "levels": 2}, "see 7 rows of a window of 12; take 3"),
         ("inverted_transformer", {"width": 30, "heads": 4}, "heads = 4 does not divide width = 30"),
         ("eiie", {"kernel": 13}, "longer than the window of 12"),

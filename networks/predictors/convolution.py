@@ -13,10 +13,10 @@ from networks.predictors.checks import share, whole, widths
 
 
 class CNN(Predictor):
-    """Convolutions and pooling down the window, then one dense layer (LeCun et al. 1998).
+    """Convolutions down the window, then one dense layer over what is left (LeCun et al. 1998).
 
-    Every layer is a convolution over time without padding, a ReLU, and the maximum of each two
-    rows that follow each other; features are channels.
+    Every layer is a convolution over time without padding and a ReLU; features are channels. There
+    is no pooling: it would blur at which row something happened.
 
     Args:
         shape: of the input. channels: of the layers. kernel: rows that a convolution sees.
@@ -45,13 +45,8 @@ class CNN(Predictor):
                     f"kernel = {kernel} is longer than the {rows} rows that are left of a window "
                     f"of {shape.window}; take fewer channels, a smaller kernel or a longer window"
                 )
-            layers += [
-                nn.Conv1d(inputs, outputs, kernel),
-                nn.ReLU(),
-                nn.MaxPool1d(2, ceil_mode=True),
-                nn.Dropout(dropout),
-            ]
-            inputs, rows = outputs, (rows - kernel + 2) // 2
+            layers += [nn.Conv1d(inputs, outputs, kernel), nn.ReLU(), nn.Dropout(dropout)]
+            inputs, rows = outputs, rows - kernel + 1
         self.layers = nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(inputs * rows, width), nn.ReLU(), nn.Dropout(dropout)
         )
