@@ -7,8 +7,10 @@ is resumed from it ends with the numbers of an unbroken one.
 
 from __future__ import annotations
 
+import json
 import random
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,26 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import nn
 
 from agents.sb3_env import SB3VecEnv
 from envs.errors import InputError
 from networks import tensor_file
 from networks.tensor_file import Tensors, write_tensors
 
-__all__ = ["Tensors", "load_checkpoint", "read_tensors", "save_checkpoint", "write_tensors"]
+__all__ = [
+    "Tensors",
+    "check_settings",
+    "load_checkpoint",
+    "load_network",
+    "load_optimiser",
+    "optimiser_tensors",
+    "part",
+    "read_tensors",
+    "save_checkpoint",
+    "settings_of",
+    "write_tensors",
+]
 
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
@@ -38,6 +53,57 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
         return tensor_file.read_tensors(path)
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def settings_of(agent: Any) -> dict[str, Any]:
+    """The settings of a learner, a dataclass, as its files have them."""
+    # The device is no setting of what is learned: a model of one is read on any other.
+    settings = {key: value for key, value in asdict(agent).items() if key != "device"}
+    return json.loads(json.dumps({"name": agent.name, **settings}))
+
+
+def check_settings(path: Path, found: dict[str, Any], agent: Any) -> None:
+    """Raises `InputError` if a file was trained with other settings than those of `agent`."""
+    wanted = settings_of(agent)
+    for key in wanted.keys() | found.keys():
+        if wanted.get(key) != found.get(key):
+            raise InputError(
+                f"{path} was trained with agent.{key}={found.get(key)}, this run asks for "
+                f"{wanted.get(key)}; use another run folder, or delete the file to train anew"
+            )
+
+
+def load_network(network: nn.Module, parameters: Tensors, path: Path) -> None:
+    """Puts the parameters of a file into a network; `InputError` if they are of another one."""
+    try:
+        network.load_state_dict(parameters)
+    except RuntimeError as error:
+        raise InputError(f"{path} belongs to another network: {error}") from None
+
+
+def part(tensors: Tensors, prefix: str) -> Tensors:
+    """Those whose names begin with `prefix/`, by the rest of their names."""
+    start = f"{prefix}/"
+    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
+
+
+def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> Tensors:
+    """What an optimiser remembers, under names that `load_optimiser` knows."""
+    return {
+        f"{prefix}/{index}/{key}": value
+        for index, moments in optimiser.state_dict()["state"].items()
+        for key, value in moments.items()
+    }
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, saved: Tensors) -> None:
+    """Puts back what `optimiser_tensors` named, less its prefix."""
+    moments: dict[int, Tensors] = {}
+    for key, value in saved.items():
+        index, _, moment = key.partition("/")
+        moments.setdefault(int(index), {})[moment] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def _optimisers(model: BaseAlgorithm) -> dict[str, torch.optim.Optimizer]:
@@ -77,8 +143,7 @@ def save_checkpoint(
     tensors: Tensors = {f"policy/{k}": v for k, v in model.policy.state_dict().items()}
     tensors |= {f"best/{k}": v for k, v in best.items()}
     for name, optimiser in _optimisers(model).items():
-        for index, moments in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{name}/{index}/{k}": v for k, v in moments.items()}
+        tensors |= optimiser_tensors(f"optimiser/{name}", optimiser)
     saved = env.state_dict()
     arrays = {f"env/{k}": v for k, v in saved["arrays"].items()}
     arrays |= _named("last/obs", model._last_obs)
@@ -119,25 +184,12 @@ def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], T
         InputError: if the file is damaged or belongs to other settings.
     """
     tensors, facts = read_tensors(path)
-
-    def part(prefix: str) -> Tensors:
-        start = len(prefix) + 1
-        return {k[start:]: v for k, v in tensors.items() if k.startswith(prefix + "/")}
-
     env = model.env
     assert isinstance(env, SB3VecEnv)
-    try:
-        model.policy.load_state_dict(part("policy"))
-    except RuntimeError as error:
-        raise InputError(f"{path} belongs to another network: {error}") from None
+    load_network(model.policy, part(tensors, "policy"), path)
     for name, optimiser in _optimisers(model).items():
-        moments: dict[int, Tensors] = {}
-        for key, value in part(f"optimiser/{name}").items():
-            index, _, moment = key.partition("/")
-            moments.setdefault(int(index), {})[moment] = value
-        groups = optimiser.state_dict()["param_groups"]
-        optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    arrays = {key: value.numpy() for key, value in part("env").items()}
+        load_optimiser(optimiser, part(tensors, f"optimiser/{name}"))
+    arrays = {key: value.numpy() for key, value in part(tensors, "env").items()}
     env.load_state_dict({"arrays": arrays, "rngs": facts["env_rngs"]})
     last = _arrays("last/obs", tensors)
     model._last_obs = last.get("", last)
@@ -161,4 +213,4 @@ def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], T
     torch.set_rng_state(tensors["random/torch"])
     if "random/cuda" in tensors and model.device.type == "cuda":
         torch.cuda.set_rng_state(tensors["random/cuda"], model.device)
-    return facts["progress"], part("best")
+    return facts["progress"], part(tensors, "best")

@@ -10,32 +10,25 @@ Zhang, Zohren and Roberts 2020; with volatility scaling Lim, Zohren and Roberts 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.gradient_training import Progress, train_epochs
 from agents.learner import Trained
-from agents.path_market import MAPS, FlatPortfolioPolicy, PathMarket, Traded
+from agents.path_market import FlatPortfolioPolicy, PathMarket
+from agents.row_market import PortfolioPolicy, Rows
 from envs.data.arguments import number, truth_value, whole_number
 from envs.errors import InputError
-from envs.market import kernel
-from envs.market.legs import standing_prices
 from envs.simulation import Setting
-from networks.accounting import wealth_path
 from networks.losses import FinancialLoss
-from networks.portfolio import PortfolioNetwork, targets, towards
+from networks.portfolio import PortfolioNetwork
 from networks.predictors import InputShape, make_predictor
-from networks.targets import ewma_volatility
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +46,8 @@ class Differentiable:
     Attributes:
         name: of the agent, in tables and folders.
         predictor, predictor_settings: the encoder (`networks.predictors`).
-        loss: measure -> weight (`networks.losses.FinancialLoss`).
+        loss: measure -> weight, None for none (`networks.losses.FinancialLoss`). `mean_variance`
+            takes the risk aversion of the reward.
         length: decisions in a stretch. batch_size: stretches in an update.
         epochs: at most. updates: in an epoch; None: stretches that cover the training rows twice.
         patience, min_delta: epochs without an improvement of more than `min_delta` on validation
@@ -76,7 +70,7 @@ class Differentiable:
     name: str = "differentiable"
     predictor: str = "lstm"
     predictor_settings: Mapping[str, Any] = field(default_factory=dict)
-    loss: Mapping[str, float] = field(default_factory=lambda: {"sharpe": 1.0})
+    loss: Mapping[str, float | None] = field(default_factory=lambda: {"sharpe": 1.0})
     length: int = 126
     batch_size: int = 8
     epochs: int = 30
@@ -121,8 +115,14 @@ class Differentiable:
         return self.epochs
 
     def objective(self, periods_per_year: float, risk_aversion: float = 1.0) -> FinancialLoss:
+        """The loss.
+
+        Raises:
+            InputError: for a measure that is not known, or a weight that is none.
+        """
         try:
-            return FinancialLoss(dict(self.loss), periods_per_year, risk_aversion=risk_aversion)
+            weights = {name: weight for name, weight in self.loss.items() if weight is not None}
+            return FinancialLoss(weights, periods_per_year, risk_aversion=risk_aversion)
         except ValueError as error:
             raise InputError(f"agent.loss: {error}") from None
 
@@ -132,7 +132,13 @@ class Differentiable:
         torch.set_num_threads(self.torch_threads)
         market: Rows | PathMarket
         if training.fresh is None:
-            market = Rows(self, training)
+            market = Rows(
+                self.name,
+                training,
+                volatility=self.volatility,
+                leverage=self.leverage,
+                see_costs=self.see_costs,
+            )
         else:
             market = PathMarket(self.name, training, self.length)
         with torch.random.fork_rng():
@@ -185,174 +191,3 @@ class Differentiable:
             patient=self.patient,
             joint=self.joint,
         ).to(self.device)
-
-
-class Rows:
-    """A market as the network needs it: features, growth, costs, by row.
-
-    Attributes:
-        inputs: `[T, A, F]` float32 features, and the cost over the volatility where asked for.
-        full: `[T, A]` weight of a full position (long-short), else None.
-        free: `[T, A]` bool, tradable at the close of the row, or None where all always are.
-
-    Raises:
-        InputError: for a setting that this way of learning cannot use.
-    """
-
-    def __init__(self, agent: Differentiable, setting: Setting) -> None:
-        costs = setting.costs
-        if setting.action_map.name not in MAPS:
-            raise InputError(
-                f"{agent.name} names weights: it needs env.action=simplex or env=long_short, got "
-                f"{setting.action_map.name}"
-            )
-        if setting.observation != "indexed":
-            raise InputError(f"{agent.name} reads rows of the panel: set env.observation=indexed")
-        plain = costs.model == kernel.EXACT and costs.kinds == ("commission", "spread")
-        if not plain or setting.delay:
-            raise InputError(
-                f"{agent.name} is trained through proportional costs without delay; choose "
-                "cost=proportional, schedule or free, and env.delay=0"
-            )
-        self.setting = setting
-        market, n_rows = setting.market, setting.market.n_rows
-        self.window = setting.window
-        self.free = None if setting.mask is None else market.tradable
-        features = setting.features.reshape(n_rows, market.n_assets, -1)
-        volatility = ewma_volatility(standing_prices(market)[1], market.tradable)
-        volatility *= math.sqrt(market.periods_per_year)
-        rate = np.broadcast_to(costs.commission + costs.half_spread, (n_rows - 1, market.n_assets))
-        if agent.see_costs:
-            # What the last decision paid; what this one will pay is known at its execution.
-            paid = np.vstack([rate[:1], rate])
-            ratio = np.log10(np.maximum(paid, 1e-6) / np.maximum(volatility, 1e-6)) + 3.0
-            ratio = np.where(np.isfinite(ratio), np.clip(ratio, -5.0, 5.0), 0.0)
-            features = np.concatenate([features, ratio[..., None].astype(np.float32)], axis=2)
-        self.inputs = features
-        self.full: Float | None = None
-        if setting.action_map.name == "long_short":
-            known = np.isfinite(volatility) & market.tradable
-            count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-            full = np.minimum(
-                agent.volatility / np.where(known, volatility, np.inf), agent.leverage
-            )
-            self.full = np.where(known, full, 0.0) / count
-        self.rate = rate
-
-    @property
-    def n_features(self) -> int:
-        """Features of an asset in a row, the cost included."""
-        return self.inputs.shape[2]
-
-    def draw(self, rng: np.random.Generator, n: int, length: int) -> NDArray[Any]:
-        """First rows of n stretches.
-
-        Raises:
-            InputError: if none fits.
-        """
-        first, last = self.setting.first, self.setting.last
-        if last - first < length:
-            raise InputError(
-                f"agent.length={length} does not fit the {last - first} decisions of the training "
-                "window; shorten it"
-            )
-        return rng.choice(last - first - length + 1, n) + first
-
-    def judge(self, network: PortfolioNetwork, validation: Setting) -> Traded:
-        """What the network earns on the validation rows, from cash."""
-        first, last = validation.first, validation.last
-        return self.trade(network, np.array([first]), last - first, from_cash=True)
-
-    @cached_property
-    def _tensors(self) -> dict[str, Tensor | None]:
-        """What a stretch is cut from, once."""
-        setting = self.setting
-        arrays: dict[str, Any] = {
-            "inputs": self.inputs,
-            "full": self.full,
-            "free": self.free,
-            "before": setting.legs.before,
-            "after": setting.legs.after,
-            "rate": self.rate,
-            "cash": setting.legs.cash - 1.0,
-        }
-        return {k: None if v is None else torch.from_numpy(np.array(v)) for k, v in arrays.items()}
-
-    def trade(
-        self, network: PortfolioNetwork, starts: Sequence[int] | NDArray, length: int,
-        *, from_cash: bool,
-    ) -> Traded:  # fmt: skip
-        """What the network earns on `length` decisions from each of these rows on."""
-        data = self._tensors
-        device = next(network.parameters()).device
-        first = torch.as_tensor(np.asarray(starts), dtype=torch.long)[:, None]
-        rows = first + torch.arange(length)
-        history = first + torch.arange(1 - self.window, length)
-
-        def cut(name: str, index: Tensor) -> Tensor | None:
-            whole = data[name]
-            return None if whole is None else whole[index].to(device)
-
-        inputs = cut("inputs", history)
-        assert inputs is not None
-        free = cut("free", rows)
-        aim = network(inputs, cut("full", rows), free)
-        held = torch.zeros_like(aim.weights[:, 0])
-        held[:, -1] = 1.0
-        if not from_cash:
-            held = aim.weights[:, 0]
-        before, after = cut("before", rows), cut("after", rows)
-        wanted = targets(aim, held, after, free)
-        rate = cut("rate", rows)
-        cash = cut("cash", rows)
-        assert rate is not None and cash is not None
-        path = wealth_path(wanted, held, before, after, rate, torch.zeros_like(rate))
-        return Traded(path.net_return, path.turnover, cash)
-
-
-class PortfolioPolicy:
-    """A `PortfolioNetwork` as a `Policy`: reads the row and the weights held, names weights."""
-
-    observation = "indexed"
-
-    def __init__(self, name: str, network: PortfolioNetwork, market: Rows) -> None:
-        self.name = name
-        self.network = network
-        self.market = market
-        self.action = market.setting.action_map.name
-        if self.action == "long_short":
-            gross, net = market.setting.action_map.settings()
-            self.action_settings = {"gross": gross, "net": net}
-
-    @property
-    def panel(self) -> NDArray[np.float32]:
-        """`[T, A * F]` the features of the setting whose rows it reads."""
-        return self.market.setting.features
-
-    @torch.inference_mode()
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """See `Policy.predict`: one decision, from the window that ends at the row."""
-        market, t = self.market, int(observation["t"][0])
-        device = next(self.network.parameters()).device
-        self.network.eval()
-        window = torch.from_numpy(market.inputs[t - market.window + 1 : t + 1].copy())[None]
-
-        def row(array: NDArray | None) -> Tensor | None:
-            return (
-                None if array is None else torch.from_numpy(array[t].copy())[None, None].to(device)
-            )
-
-        aim = self.network(window.to(device), row(market.full), row(market.free))
-        held = torch.from_numpy(np.array(observation["weights"], np.float64)).to(device)
-        rate = None if aim.rate is None else aim.rate[0, 0]
-        target = towards(held, aim.weights[0, 0], rate).cpu().numpy()
-        if self.action == "simplex":
-            return target, state
-        gross = self.market.setting.action_map.gross_limit
-        return np.clip(target[:-1] / gross, -1.0, 1.0), state

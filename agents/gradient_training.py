@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.checkpoint import read_tensors, write_tensors
+from agents.checkpoint import (
+    check_settings,
+    load_network,
+    load_optimiser,
+    optimiser_tensors,
+    part,
+    read_tensors,
+    settings_of,
+    write_tensors,
+)
 from agents.learner import CHECKPOINT, MODEL, Advance, Log, Trained
 from envs.errors import InputError
 
@@ -55,11 +63,11 @@ def train_epochs(
         InputError: if a loss, a gradient or a score is not finite, naming the epoch and the remedy;
             or if the folder holds files of other settings.
     """
-    settings = _settings(agent)
+    settings = settings_of(agent)
     if (folder / MODEL).exists():
         best, facts = read_tensors(folder / MODEL)
-        _check_same(folder / MODEL, facts["agent"], settings)
-        _load(network, best, folder / MODEL)
+        check_settings(folder / MODEL, facts["agent"], agent)
+        load_network(network, best, folder / MODEL)
         network.eval()
         if progress.advance is not None:
             progress.advance(agent.epochs, {})
@@ -71,10 +79,10 @@ def train_epochs(
     best, best_step, done = {}, 0, 0
     if (folder / CHECKPOINT).exists():
         tensors, facts = read_tensors(folder / CHECKPOINT)
-        _check_same(folder / CHECKPOINT, facts["agent"], settings)
-        _load(network, _part(tensors, "network"), folder / CHECKPOINT)
-        best = _part(tensors, "best")
-        _load_optimiser(optimiser, _part(tensors, "optimiser"))
+        check_settings(folder / CHECKPOINT, facts["agent"], agent)
+        load_network(network, part(tensors, "network"), folder / CHECKPOINT)
+        best = part(tensors, "best")
+        load_optimiser(optimiser, part(tensors, "optimiser"))
         curve, best_step, done = facts["curve"], facts["best_step"], facts["epoch"]
         if progress.resumed is not None:
             progress.resumed(done)
@@ -89,7 +97,10 @@ def train_epochs(
         reward = _epoch(agent, network, optimiser, step, steps_per_epoch, seed, epoch)
         network.eval()
         with torch.inference_mode():
-            judged = score()
+            try:
+                judged = score()
+            except ValueError as error:
+                raise _diverged("the validation", epoch, error) from None
         if not np.isfinite(judged):
             raise _diverged("the score on validation", epoch)
         if agent.keep == "last" or not best or judged > max(curve["validation"]):
@@ -104,8 +115,7 @@ def train_epochs(
             facts = {"agent": settings, "curve": curve, "best_step": best_step, "epoch": epoch}
             tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
             tensors |= {f"best/{k}": v for k, v in best.items()}
-            for index, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser/{index}/{k}": v for k, v in moments.items()}
+            tensors |= optimiser_tensors("optimiser", optimiser)
             write_tensors(folder / CHECKPOINT, tensors, facts)
     if progress.advance is not None:
         progress.advance(agent.epochs - len(curve["steps"]), {})
@@ -134,7 +144,11 @@ def _epoch(
         # Dropout draws from torch's own generator.
         torch.manual_seed(int(rng.integers(2**31)))
         for batch in range(n_steps):
-            loss = step(rng)
+            try:
+                loss = step(rng)
+            except ValueError as error:
+                # The accounting refuses weights that are not finite; say whose they are.
+                raise _diverged(f"batch {batch}", epoch, error) from None
             if not bool(torch.isfinite(loss)):
                 raise _diverged(f"the loss of batch {batch}", epoch)
             optimiser.zero_grad()
@@ -157,44 +171,10 @@ def _waited(curve: dict[str, list[float]], min_delta: float) -> int:
     return waited
 
 
-def _diverged(what: str, epoch: int) -> InputError:
+def _diverged(what: str, epoch: int, why: ValueError | None = None) -> InputError:
+    if isinstance(why, InputError):
+        return why
     return InputError(
-        f"training diverged: {what} in epoch {epoch} is not finite; lower agent.learning_rate, or "
-        "look for extreme features (features.scaler.clip)"
+        f"training diverged: {what} in epoch {epoch} is not finite{f' ({why})' if why else ''}; "
+        "lower agent.learning_rate, or look for extreme features (features.scaler.clip)"
     )
-
-
-def _settings(agent: Any) -> dict[str, Any]:
-    # The device is no setting of what is learned: a model of one is read on any other.
-    settings = {key: value for key, value in asdict(agent).items() if key != "device"}
-    return json.loads(json.dumps(settings))
-
-
-def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for key in wanted.keys() | found.keys():
-        if wanted.get(key) != found.get(key):
-            raise InputError(
-                f"{path} was trained with agent.{key}={found.get(key)}, this run asks for "
-                f"{wanted.get(key)}; use another run folder, or delete the file to train anew"
-            )
-
-
-def _load(network: nn.Module, parameters: dict[str, Tensor], path: Path) -> None:
-    try:
-        network.load_state_dict(parameters)
-    except RuntimeError as error:
-        raise InputError(f"{path} belongs to another network: {error}") from None
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}/"
-    return {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
-
-
-def _load_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in saved.items():
-        index, _, name = key.partition("/")
-        moments.setdefault(int(index), {})[name] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": moments, "param_groups": groups})

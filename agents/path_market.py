@@ -33,7 +33,7 @@ class Traded:
 
 
 class PathMarket:
-    """A simulated market as the network needs it, with the verbs of `agents.differentiable.Rows`.
+    """A simulated market as the network needs it, with the verbs of `agents.row_market.Rows`.
 
     No path is seen twice, so there is nothing to learn by heart; luck is what batches average out.
     Costs are proportional, quadratic, or none. Long-short, a full position in one asset is the

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,12 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from agents.checkpoint import (
     Tensors,
+    check_settings,
     load_checkpoint,
+    load_network,
     read_tensors,
     save_checkpoint,
+    settings_of,
     write_tensors,
 )
 from agents.learner import CHECKPOINT, MODEL, Advance, Log, Trained
@@ -96,7 +97,7 @@ def train(
     try:
         if (folder / MODEL).exists():
             best, facts = read_tensors(folder / MODEL)
-            _check_same(folder / MODEL, facts["agent"], agent)
+            check_settings(folder / MODEL, facts["agent"], agent)
             if advance is not None:
                 advance(agent.trained_steps, {})
             curve, best_step = facts["curve"], facts["best_step"]
@@ -121,7 +122,7 @@ def train(
                 raise
             best, curve, best_step = rounds.best, rounds.curve, rounds.best_step
             facts = {
-                "agent": _settings(agent),
+                "agent": settings_of(agent),
                 "curve": curve,
                 "best_step": best_step,
                 "seed": seed,
@@ -129,33 +130,10 @@ def train(
             }
             write_tensors(folder / MODEL, best, facts)
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        _load(model.policy, best, folder / MODEL)
+        load_network(model.policy, best, folder / MODEL)
     finally:
         envs.close()
     return Trained(policy, curve, best_step)
-
-
-def _settings(agent: Agent) -> dict[str, Any]:
-    # The device is no setting of what is learned: a model of one is read on any other.
-    settings = {key: value for key, value in asdict(agent).items() if key != "device"}
-    return json.loads(json.dumps({"name": agent.name, **settings}))
-
-
-def _check_same(path: Path, found: dict[str, Any], agent: Agent) -> None:
-    wanted = _settings(agent)
-    for key in wanted.keys() | found.keys():
-        if wanted.get(key) != found.get(key):
-            raise InputError(
-                f"{path} was trained with agent.{key}={found.get(key)}, this run asks for "
-                f"{wanted.get(key)}; use another run folder, or delete the file to train anew"
-            )
-
-
-def _load(network: torch.nn.Module, parameters: Tensors, path: Path) -> None:
-    try:
-        network.load_state_dict(parameters)
-    except RuntimeError as error:
-        raise InputError(f"{path} belongs to another network: {error}") from None
 
 
 def _check_finite(model: BaseAlgorithm) -> None:
@@ -216,7 +194,7 @@ class _Rounds(BaseCallback):
     def load(self, model: BaseAlgorithm) -> None:
         path = self.folder / CHECKPOINT
         progress, self.best = load_checkpoint(path, model)
-        _check_same(path, progress["agent"], self.agent)
+        check_settings(path, progress["agent"], self.agent)
         self.curve, self.best_step = progress["curve"], progress["best_step"]
         self.writer.values = progress["logged"]
 
@@ -238,7 +216,7 @@ class _Rounds(BaseCallback):
                 "curve": self.curve,
                 "best_step": self.best_step,
                 "logged": self.writer.values,
-                "agent": _settings(self.agent),
+                "agent": settings_of(self.agent),
             }
             save_checkpoint(self.folder / CHECKPOINT, self.model, progress, self.best)
         if self.advance is not None and step > self._told:

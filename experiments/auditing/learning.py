@@ -28,6 +28,9 @@ TINY = {
     "gradient_steps": 1,
     "env_threads": 1,
     "torch_threads": 1,
+    "epochs": 1,
+    "updates": 2,
+    "length": 16,
 }
 # Last rows of a window that a tiny training passes: every portfolio comes to the end.
 TAIL = 48
