@@ -6,6 +6,7 @@ from envs.features.causality import first_leak
 from envs.features.earnings import EarningsDates, published_earnings
 from envs.features.macro_series import published_macro
 from envs.features.modalities import modality_features
+from envs.features.news import News, read_news
 from envs.features.observed import no_features, observed_features
 from envs.features.panel import FeaturePanel
 from envs.features.published import Published
@@ -27,6 +28,7 @@ __all__ = [
     "EarningsDates",
     "FeaturePanel",
     "MinMaxScaler",
+    "News",
     "NoScaler",
     "Published",
     "Releases",
@@ -43,5 +45,6 @@ __all__ = [
     "published_earnings",
     "published_macro",
     "published_sentiment",
+    "read_news",
     "scaler_from_dict",
 ]

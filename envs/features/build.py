@@ -13,6 +13,7 @@ from envs.features.catalogue import DEFAULT, GROUPS, Feature, resolve
 from envs.features.earnings import EarningsDates
 from envs.features.family import Plane
 from envs.features.inputs import Inputs
+from envs.features.news.scored import News
 from envs.features.panel import FeaturePanel
 from envs.features.published import Published
 
@@ -52,6 +53,7 @@ def build_features(
     macro_series: Published | None = None,
     sentiment_series: Published | None = None,
     earnings_dates: EarningsDates | None = None,
+    news: News | None = None,
 ) -> FeaturePanel:
     """Computes features of every asset on every date; row t reads rows 0..t only.
 
@@ -69,6 +71,7 @@ def build_features(
         macro_series, sentiment_series: what is published for these groups; None takes the packaged
             series.
         earnings_dates: days of earnings reports by symbol; None takes the fetched ones.
+        news: scored texts for the features of `news`; None has none.
 
     Returns:
         A panel ordered by group. `warmup` follows from the definitions: the row of the first
@@ -80,7 +83,7 @@ def build_features(
         InputError: unknown name, field that the panel lacks, unknown calendar, or too few rows.
     """
     features = resolve(names, market)
-    inputs = Inputs(market, calendar, macro_series, sentiment_series, earnings_dates)
+    inputs = Inputs(market, calendar, macro_series, sentiment_series, earnings_dates, news)
     longest = max(features, key=lambda one: one.warmup)
     warmup = int(inputs.start.min()) + longest.warmup
     if market.n_rows < warmup + 2:

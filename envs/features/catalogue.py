@@ -15,10 +15,13 @@ from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.families import FAMILIES
 from envs.features.family import KNOWN, Family
+from envs.features.news.families import NEWS_NAMES
 
 GROUPS = ("price", "ohlc", "volume", "cross", "seasonal", "sentiment", "macro")
 # One name for several groups.
 TOGETHER = {"technical": ("price", "ohlc", "volume", "cross")}
+# One name for some features of a group.
+LISTS = {"news": NEWS_NAMES}
 
 # Eight features that any panel of closes has, over horizons that suit daily decisions.
 DEFAULT = (
@@ -71,7 +74,7 @@ def feature(name: str) -> Feature:
         stem = re.sub(r"[_\d]+$", "", name)
         near = [key for key in FAMILIES if stem and key.startswith(stem)][:2]
         near += difflib.get_close_matches(
-            stem, [*FAMILIES, *GROUPS, *TOGETHER, "all"], n=2, cutoff=0.7
+            stem, [*FAMILIES, *GROUPS, *TOGETHER, *LISTS, "all"], n=2, cutoff=0.7
         )
         near += difflib.get_close_matches(name, _EXAMPLES, n=2, cutoff=0.6)
         near = list(dict.fromkeys(FAMILIES[x].examples[0] if x in FAMILIES else x for x in near))
@@ -117,9 +120,9 @@ def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
     """The features that these names and groups stand for, by group, without repeats.
 
     Args:
-        names: features, groups (`GROUPS`, `technical`) or `all`. A group stands for its default
-            list as far as the panel has the fields; a feature must be possible. `all` are those
-            that the panel itself gives, without what is published elsewhere.
+        names: features, groups (`GROUPS`, `technical`, `news`) or `all`. A group stands for its
+            default list as far as the panel has the fields; a feature must be possible. `all` are
+            those that the panel itself gives, without what is published elsewhere.
         market: the panel.
 
     Raises:
@@ -132,6 +135,8 @@ def resolve(names: Sequence[str], market: MarketData) -> tuple[Feature, ...]:
             wanted += [each for each in own if not feature(each).family.source]
         elif name in TOGETHER:
             wanted += [each for group in TOGETHER[name] for each in group_names(group, market)]
+        elif name in LISTS:
+            wanted += LISTS[name]
         elif name in GROUPS:
             wanted += group_names(name, market)
         else:

@@ -25,6 +25,7 @@ from envs.features.family import KNOWN, Family, Plane
 from envs.features.inputs import Inputs
 from envs.features.macro import MACRO
 from envs.features.mood import SENTIMENT
+from envs.features.news.families import NEWS
 from envs.features.seasonal import SEASONAL, seasonal
 from envs.features.trend import TREND
 
@@ -286,7 +287,7 @@ def _known(group: str) -> Family:
 
 
 _PANEL: dict[str, Family] = {**_PRICE, **TREND, **_OHLC, **_VOLUME, **_CROSS, **_SEASONAL}
-_NAMED: dict[str, Family] = {**_PANEL, **EARNINGS, **SENTIMENT, **MACRO}
+_NAMED: dict[str, Family] = {**_PANEL, **EARNINGS, **SENTIMENT, **NEWS, **MACRO}
 # Each group that has published features ends with its `<group>_known`.
 _WITH_SOURCE = dict.fromkeys(family.group for family in _NAMED.values() if family.source)
 FAMILIES: dict[str, Family] = {**_NAMED, **{f"{x}{KNOWN}": _known(x) for x in _WITH_SOURCE}}

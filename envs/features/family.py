@@ -28,7 +28,7 @@ class Family:
         allowed: whether the numbers make sense.
         condition: what `allowed` asks for, in words.
         source: the attribute of `Inputs` that holds what is published outside the panel (`macro`,
-            `sentiment`, `earnings`); then values may be NaN. Empty for all other features.
+            `sentiment`, `earnings`, `news`); then values may be NaN. Empty for all other features.
         series: what the feature reads of its source; a missing one is the reason for its NaN.
         listed: whether the group's name stands for the examples too.
     """

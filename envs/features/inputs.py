@@ -12,6 +12,8 @@ from envs.data.market_data import Float, MarketData
 from envs.features import cross, indicators
 from envs.features.earnings import EarningsDates, published_earnings
 from envs.features.macro_series import published_macro
+from envs.features.news.daily import NewsRows, news_rows
+from envs.features.news.scored import News
 from envs.features.published import Published
 from envs.features.seasonal import published_calendar
 from envs.features.surveys import published_sentiment
@@ -53,11 +55,13 @@ class Inputs:
         macro: Published | None = None,
         sentiment: Published | None = None,
         earnings: EarningsDates | None = None,
+        news: News | None = None,
     ) -> None:
         self.market = market
         self._macro = macro
         self._sentiment = sentiment
         self._earnings = earnings
+        self.news = News.none() if news is None else news
         self._known: dict[str, tuple[int, NDArray[np.float32]]] = {}
         self.calendar_name = calendar
         self.tradable = market.tradable
@@ -134,6 +138,11 @@ class Inputs:
     @cached_property
     def earnings(self) -> EarningsDates:
         return published_earnings() if self._earnings is None else self._earnings
+
+    @cached_property
+    def news_rows(self) -> NewsRows:
+        """The news by row and asset."""
+        return news_rows(self.news, self.market, self.calendar_name)
 
     @cached_property
     def calendar(self) -> np.busdaycalendar:

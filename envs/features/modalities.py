@@ -7,6 +7,7 @@ from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features.build import build_features
 from envs.features.earnings import EarningsDates
+from envs.features.news.scored import News
 from envs.features.panel import FeaturePanel
 from envs.features.published import Published
 
@@ -22,6 +23,7 @@ def modality_features(
     macro_series: Published | None = None,
     sentiment_series: Published | None = None,
     earnings_dates: EarningsDates | None = None,
+    news: News | None = None,
 ) -> FeaturePanel:
     """The default features of the modalities that are switched on; see `build_features`.
 
@@ -34,6 +36,7 @@ def modality_features(
         calendar: the exchange of the seasonal features.
         macro_series, sentiment_series, earnings_dates: what is published; None takes the packaged
             or fetched data.
+        news: scored texts; where there are any, their features join the sentiment.
 
     Raises:
         InputError: if all switches are off, one is not true or false, and as `build_features`.
@@ -47,4 +50,8 @@ def modality_features(
             f"{', '.join(switches)} are all false; switch one on (features.build.technical=true), "
             "or choose features=none"
         )
-    return build_features(market, names, calendar, macro_series, sentiment_series, earnings_dates)
+    if sentiment and news is not None and not news.missing:
+        names.append("news")
+    return build_features(
+        market, names, calendar, macro_series, sentiment_series, earnings_dates, news
+    )
