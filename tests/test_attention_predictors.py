@@ -175,7 +175,7 @@ def test_sequences_may_be_longer_than_the_window(name, selection):
 
 @pytest.mark.parametrize("name", ["deep_momentum", "momentum_transformer"])
 def test_dropout_varies_while_it_trains_only(name):
-    network = make_predictor(name, SHAPE)
+    network = make_predictor(name, SHAPE, dropout=0.2)
     x = torch.randn(2, 7, 3, 5)
     with torch.no_grad():
         assert not torch.equal(network.encode(x), network.encode(x))

@@ -121,7 +121,7 @@ class DeepMomentum(Predictor):
         self,
         shape: InputShape,
         width: int = 32,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         variable_selection: bool = False,
     ) -> None:
         super().__init__(shape, whole("width", width))
@@ -157,7 +157,7 @@ class MomentumTransformer(Predictor):
         shape: InputShape,
         width: int = 32,
         heads: int = 2,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         variable_selection: bool = False,
     ) -> None:
         super().__init__(shape, whole("width", width))

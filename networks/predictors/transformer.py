@@ -69,7 +69,7 @@ class Transformer(Predictor):
         width: int = 32,
         heads: int = 2,
         layers: int = 2,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         positions: str = "sinusoidal",
     ) -> None:
         super().__init__(shape, whole("width", width))
