@@ -18,6 +18,7 @@ from benchmarks import (
     evidence,
     learning,
     memory,
+    networks,
     online,
     peers,
     processes,
@@ -85,6 +86,13 @@ def test_learning():
     assert len(finite(rows)) == 4
     assert [row.target for row in rows] == [100.0, None, None, None]
     assert len(finite(learning.on_windows(agent, TINY))) == 4
+
+
+def test_networks(monkeypatch):
+    monkeypatch.setattr(networks, "WINDOW", 6)
+    rows = networks.measure(replace(TINY, rows=400))
+    assert len(finite(rows)) == 4
+    assert [row.target for row in rows] == [1.3, None, 5.0, 1.5]
 
 
 def test_torchtrade_or_how_to_get_it(tmp_path):
@@ -166,6 +174,7 @@ def test_a_missing_peer_says_how_to_get_it(monkeypatch):
 def test_programs():
     rows = finite(programs.all_features(TINY))
     assert all(row.less for row in rows.values())
+    assert finite(programs.modalities(replace(TINY, repeats=1)))
     assert finite(programs.help_text(replace(TINY, repeats=1)))
 
 
