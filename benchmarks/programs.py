@@ -18,10 +18,14 @@ FEATURES_PROGRAM = (
     "import json, sys; from benchmarks.features import measure; "
     "print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))"
 )
+MODALITIES_PROGRAM = (
+    "import json; from benchmarks.features import measure_modalities; "
+    "print(json.dumps(measure_modalities()))"
+)
 
 
 def measure(effort: Effort) -> list[Row]:
-    return [*all_features(effort), *help_text(effort)]
+    return [*all_features(effort), *modalities(effort), *help_text(effort)]
 
 
 def all_features(effort: Effort) -> list[Row]:
@@ -43,6 +47,15 @@ def all_features(effort: Effort) -> list[Row]:
             less=True,
         ),
     ]
+
+
+def modalities(effort: Effort) -> list[Row]:
+    """Technical, seasonal, sentiment and macro features of the default panel."""
+    with pinned(1) as note:
+        found = [json.loads(run("-c", MODALITIES_PROGRAM)) for _ in range(min(effort.repeats, 3))]
+    taken = [each["seconds"] for each in found]
+    name = f"four modalities ({found[0]['features']:.0f} features) of sp500"
+    return [Row(name, "s", (min(taken), median(taken)), target=10, less=True, note=note)]
 
 
 def help_text(effort: Effort) -> list[Row]:
