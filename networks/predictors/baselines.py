@@ -157,7 +157,9 @@ class Baseline(Predictor):
 
 
 class Linear(Baseline):
-    """Ridge regression for returns and volatility, logistic regression for direction.
+    """Ridge (Hoerl and Kennard 1970) and logistic regression on a summary of the window.
+
+    The former gives returns and volatility, the latter directions.
 
     Args:
         shape: of the input.

@@ -17,7 +17,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(Predictor):
-    """All rows of an asset's window side by side, through layers that all assets share.
+    """Dense layers over all rows of an asset's window (Rumelhart, Hinton and Williams 1986).
+
+    All assets share them.
 
     Args:
         shape: of the input. hidden: widths of the layers. activation: `relu`, `tanh`, `sigmoid`.
