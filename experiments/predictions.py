@@ -244,14 +244,16 @@ def forecast_table(judged: Mapping[str, Any]) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("")
     for name, one in judged["agents"].items():
+        table.add_row(label(name), style="bold")
         found = {(m["name"], m["horizon"]): Measure(**m) for m in one["measures"]}
         horizons = sorted({h for _, h in found if h is not None})
         for key, k in SHOWN:
             m = found.get((key, None if k is None else horizons[k]))
             if m is not None:
                 cells = (interval(key, m.low, m.high).replace("[", r"\["), number(key, m.base))
-                head = f"{label(name)}: {named(key, m.horizon)}"
-                table.add_row(head, number(key, m.value), *cells, verdict(m))
+                table.add_row(
+                    f"  {named(key, m.horizon)}", number(key, m.value), *cells, verdict(m)
+                )
     return table
 
 

@@ -250,3 +250,15 @@ def test_what_cannot_be_measured_is_refused():
         measure([one], n_bootstrap=5)
     with pytest.raises(InputError, match="share in"):
         binomial_interval(1.2, 10, 0.95)
+
+
+def test_days_without_a_move_are_no_third_direction():
+    one = forecasts(n=150, n_assets=1)
+    direction = np.where(one.direction == 2, 2, 0)
+    direction[7] = 1
+    few = found(replace(one, direction=direction))
+    assert ("recall_hold", None) not in few
+    assert few["balanced_accuracy", None].base == 0.5
+    called = one.probability.argmax(axis=-1)
+    recalls = [np.mean(called[direction == k] == k) for k in (0, 2)]
+    assert few["balanced_accuracy", None].value == pytest.approx(np.mean(recalls))

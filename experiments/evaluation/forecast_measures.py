@@ -6,7 +6,7 @@ weighted sums: of the answers right by class, of errors, of products.
 | measure | without skill (`base`) |
 |---|---|
 | accuracy | always the class that was most frequent in these very days (hindsight) |
-| balanced accuracy, macro precision | 1 / number of classes that occurred |
+| balanced accuracy, macro precision | 1 / number of classes that occurred (in 1 % or more) |
 | precision, recall of a class | its share of the days; the share of the forecasts that name it |
 | directional accuracy | always the sign that was more frequent |
 | MAE, RMSE, R^2 | the forecast zero: no return, or for volatility no change |
@@ -33,6 +33,9 @@ CLASSES = ("sell", "hold", "buy")
 BINS = 10
 # Assets that a day must have for a correlation across them.
 LEAST_ASSETS = 3
+# Share of the days below which a class is left out of the means over classes: where there are but
+# up and down, the few days without any move are no third direction.
+RARE = 0.01
 # Draws of what chance makes of calibrated forecasts.
 CHANCE = 200
 
@@ -173,12 +176,16 @@ def measures(sums: dict[str, Float], base: dict[str, Any]) -> dict[tuple[str, in
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     put("accuracy", over(hits.sum(1), total), over(came[:, base["class"]], total))
     recall, precision = over(hits, came), over(hits, called)
-    occurred = (came > 0).sum(1)
+    there = (came > 0) & base["usual"]
+    occurred = there.sum(1)
+    recall = np.where(there, recall, np.nan)
     put("balanced_accuracy", _nanmean(recall), over(np.ones(len(total)), occurred))
     # A class that is never called has no precision of its own, and counts as nothing here.
-    whole = np.where(came > 0, np.where(called > 0, precision, 0.0), np.nan)
+    whole = np.where(there, np.where(called > 0, precision, 0.0), np.nan)
     put("macro_precision", _nanmean(whole), over(np.ones(len(total)), occurred))
     for k, name in enumerate(CLASSES):
+        if not base["usual"][k]:
+            continue
         put(f"precision_{name}", precision[:, k], over(came[:, k], total))
         put(f"recall_{name}", recall[:, k], over(called[:, k], total))
     put("calibration_error", calibration_error(sums["bins"]), base["chance"])
@@ -209,8 +216,10 @@ def measures(sums: dict[str, Float], base: dict[str, Any]) -> dict[tuple[str, in
 def base_of(sums: dict[str, Float], levels: Sequence[float], seed: int) -> dict[str, Any]:
     """The answers that need no skill, from sums over all days (without a leading axis)."""
     signs = sums["signs"]
+    came = sums["confusion"].sum(axis=1)
     return {
-        "class": int(sums["confusion"].sum(axis=1).argmax()),
+        "class": int(came.argmax()),
+        "usual": came >= max(RARE * came.sum(), 1.0),
         "up": (2 * signs[:, 2] >= signs[:, 0]).tolist(),
         "chance": chance_error(sums["bins"], seed),
         "levels": tuple(levels),
