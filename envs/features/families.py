@@ -41,7 +41,9 @@ def _volatility(x: Inputs, out: Plane, n: int) -> None:
 
 def _range_volatility(x: Inputs, out: Plane, n: int) -> None:
     year = float(np.sqrt(x.market.periods_per_year))
-    ohlcv.range_volatility_nb(x.high, x.low, n, year, out)
+    square = x.scratch()
+    ohlcv.square_range_nb(x.high, x.low, square)
+    ohlcv.range_volatility_nb(square, n, year, out)
 
 
 def _macd(part: int) -> Callable[..., None]:

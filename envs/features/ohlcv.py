@@ -66,17 +66,26 @@ def high_low_range_nb(high, low, close, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def range_volatility_nb(high, low, n, factor, out):
-    """Root of the mean squared log range of n rows over 4 ln 2, times `factor`."""
+def square_range_nb(high, low, out):
+    """`ln(high / low)^2`."""
     n_rows, n_assets = high.shape
-    square = np.empty(n_assets)
+    for t in range(n_rows):
+        for a in range(n_assets):
+            out[t, a] = np.log(high[t, a] / low[t, a]) ** 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def range_volatility_nb(square, n, factor, out):
+    """Root of the mean of n squared log ranges over 4 ln 2, times `factor`."""
+    n_rows, n_assets = square.shape
+    total = np.empty(n_assets)
     for t in range(n - 1, n_rows):
-        square[:] = 0.0
+        total[:] = 0.0
         for k in range(n):
             for a in range(n_assets):
-                square[a] += np.log(high[t - k, a] / low[t - k, a]) ** 2
+                total[a] += square[t - k, a]
         for a in range(n_assets):
-            out[t, a] = factor * np.sqrt(square[a] / n / (4.0 * np.log(2.0)))
+            out[t, a] = factor * np.sqrt(total[a] / n / (4.0 * np.log(2.0)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
