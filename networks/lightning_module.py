@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -221,6 +224,22 @@ class Saver(Checkpoint):
             trainer.save_checkpoint(self.path)
 
 
+class OwnSignals(Callback):
+    """Signals do what they did before. Lightning would take a SIGTERM for the end of a training,
+    and leave interrupts ignored for good after the first."""
+
+    def __init__(self) -> None:
+        self.before = {number: signal.getsignal(number) for number in (SIGINT, SIGTERM)}
+
+    def restore(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.restore()
+
+
 def learn(
     predictor: Predictor,
     training: WindowDataset,
@@ -263,6 +282,7 @@ def learn(
     devices: Any = settings.devices
     if device.type == "cuda" and settings.devices == 1:
         devices = [device.index or 0]
+    signals = OwnSignals()
     with quiet(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         trainer = pl.Trainer(
             accelerator="cpu" if device.type == "cpu" else "gpu",
@@ -271,6 +291,7 @@ def learn(
             precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
             max_epochs=settings.epochs,
             callbacks=[
+                signals,
                 rounds,
                 EarlyStopping(
                     "validation", min_delta=settings.min_delta, patience=settings.patience
@@ -292,6 +313,7 @@ def learn(
             trainer.fit(module, loader, ckpt_path=resume)
         except SystemExit:
             # Lightning turns an interrupt into the end of the program; that is not for it to say.
+            signals.restore()
             raise KeyboardInterrupt from None
     return Outcome(rounds.best, rounds.best_step, rounds.curve)
 

@@ -329,6 +329,19 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bits(tmp_path, number):
     assert_same(trained(settings, tmp_path, predictor=network(seed=3)), trained(settings))
 
 
+def test_signals_stay_those_of_the_program():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+
+    def stop(step, figures):
+        assert [signal.getsignal(number) for number in numbers] == before
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(log=stop)
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
 # ---------------------------------------------------------------------- what is in a folder
 def test_a_model_says_how_it_came_to_be(tmp_path):
     about = {"name": "lstm", "hidden": [6]}
