@@ -143,6 +143,16 @@ def hit_rate(returns: ArrayLike) -> Float:
     return _mean(np.where(np.isnan(r), np.nan, r > 0.0))
 
 
+def profit_factor(returns: ArrayLike) -> Float:
+    """Sum of all gains over the sum of all losses, as a positive number.
+
+    Not the mean gain over the mean loss, which is the payoff ratio and says nothing of how often
+    either came. NaN without any loss.
+    """
+    r = np.asarray(returns, dtype=np.float64)
+    return _ratio(np.maximum(r, 0.0).sum(axis=-1), np.maximum(-r, 0.0).sum(axis=-1))
+
+
 def per_year(amounts: ArrayLike, periods_per_year: float) -> Float:
     """Annualised mean of an amount paid or traded per period (turnover, costs)."""
     return _mean(np.asarray(amounts, dtype=np.float64)) * periods_per_year
