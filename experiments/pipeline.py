@@ -133,7 +133,7 @@ def _run(cfg: DictConfig, folder: Path, entry: Entry) -> float:
             caveats=caveats(cfg, market),
         )
         entry.found(evidence)
-        notes = [entry.words]
+        notes = [entry.words, *windows[0].panel.notes]
         judged = judge(foretold, n_bootstrap=plan.n_bootstrap, level=plan.level, seed=cfg.seed)
         figures = write_results(
             cfg, folder, market, splits, trajectories, evidence, curves, facts, told, notes,

@@ -314,12 +314,18 @@ def test_command_line():
     assert all(entry.name in listed.stdout for entry in catalogue())
     shown = command("show", "synthetic", "--names", "rsi_14", "turn_of_month")
     assert shown.returncode == 0 and "warm-up 14" in shown.stdout
+    # 2000-2003 has no put/call ratio: a line without numbers, and why.
+    shown = command("show", "synthetic", "--names", "put_call_5", "fed_funds")
+    assert shown.returncode == 0 and "put_call_5 (no file was given" in shown.stdout
+    assert "one vintage" in shown.stdout
     wrong = command("show", "synthetic", "--names", "rsi14")
     assert wrong.returncode == 2 and "rsi_14" in wrong.stderr and "Traceback" not in wrong.stderr
     assert command("show", "sp5000").returncode == 2
 
 
-@pytest.mark.parametrize("option", ["default", "technical", "ohlcv", "all", "momentum", "modalities"])
+@pytest.mark.parametrize(
+    "option", ["default", "technical", "ohlcv", "all", "momentum", "modalities"]
+)
 def test_configs_build_and_scale(option):
     from hydra.utils import instantiate
 

@@ -240,6 +240,9 @@ def test_a_missing_series_leaves_masked_columns_that_say_why():
     panel = build_features(STOCKS, names, macro_series=macro)
     assert panel.names == ("return_1", "unemployment", "fed_funds", "macro_known")
     assert panel.masked == {"unemployment": why}
+    assert panel.notes == (
+        f"Missing in some or all rows, and then 0 to an agent: unemployment ({why}).",
+    )
     assert np.isnan(panel.values[..., 1]).all() and np.isfinite(panel.values[1:, :, 2]).all()
     assert (panel.values[..., 3] == 0.5).all()
     scaled = StandardScaler().fit(panel, 0, 500).transform(panel)

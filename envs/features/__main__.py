@@ -54,9 +54,14 @@ def _show(source: str, names: list[str]) -> None:
     for f, name in enumerate(panel.names):
         values = panel.values[panel.warmup :, :, f].astype(np.float64)
         known = values[np.isfinite(values)]
+        missing = f"{1.0 - known.size / values.size:9.1%}"
+        if not known.size:
+            print(f"{name:28s}" + f"{'-':>12s}" * 4 + missing)
+            continue
         numbers = known.min(), np.median(known), known.max(), known.std()
-        missing = 1.0 - known.size / values.size
-        print(f"{name:28s}" + "".join(f"{x:12.4f}" for x in numbers) + f"{missing:9.1%}")
+        print(f"{name:28s}" + "".join(f"{x:12.4f}" for x in numbers) + missing)
+    for note in panel.notes:
+        print(f"\n{note}")
 
 
 def main() -> int:

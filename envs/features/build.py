@@ -123,7 +123,19 @@ def build_features(
         if one.family.source and (reason := _why_missing(inputs, one, values[..., f], warmup))
     }
     names = tuple(one.name for one in features)
-    return FeaturePanel(values, names, groups, warmup, masked)
+    return FeaturePanel(values, names, groups, warmup, masked, _notes(inputs, features, masked))
+
+
+def _notes(inputs: Inputs, features: Sequence[Feature], masked: dict[str, str]) -> tuple[str, ...]:
+    """Limits of the sources in use, and one sentence for each reason of missing values."""
+    sources = dict.fromkeys(
+        one.family.source for one in features if one.family.source and not one.says_known
+    )
+    notes = [note for source in sources for note in getattr(inputs, source).notes]
+    for reason in dict.fromkeys(masked.values()):
+        those = ", ".join(name for name, why in masked.items() if why == reason)
+        notes.append(f"Missing in some or all rows, and then 0 to an agent: {those} ({reason}).")
+    return tuple(notes)
 
 
 def _why_missing(inputs: Inputs, one: Feature, column: Plane, warmup: int) -> str:

@@ -41,6 +41,7 @@ class EarningsDates:
     Attributes:
         reports: symbol -> `[n]` days; sorted and without repeats once made.
         missing: `reports` -> why there are none, in one sentence.
+        notes: limits of the dates in plain words.
 
     Raises:
         InputError: for a day that is missing.
@@ -48,6 +49,7 @@ class EarningsDates:
 
     reports: Mapping[str, Days] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sorted_days = {}
@@ -66,7 +68,7 @@ class EarningsDates:
             later = days >= day.astype("datetime64[D]")
             shift = rng.integers(1, 40, len(days)) * _DAY
             changed[symbol] = np.where(later, days + shift, days)
-        return EarningsDates(changed, self.missing)
+        return EarningsDates(changed, self.missing, self.notes)
 
 
 @cache

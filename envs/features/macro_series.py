@@ -34,6 +34,11 @@ QUARTERLY = ("GDPC1",)
 # Moody's monthly averages are known as soon as the month is over, as the Treasury's are.
 MOODYS_DELAY = 1
 GOLD = "GC1 Comdty"
+VINTAGE = (
+    "Macro features use figures from their usual days of publication on, but in one vintage "
+    "(FRED-MD of August 2026): GDP, payrolls, production, housing and money as they were revised "
+    "later, not as they first came out. Nobody knew exactly these numbers then."
+)
 
 
 def published_macro(extra_delay: int = 0) -> Published:
@@ -59,7 +64,7 @@ def _published(extra: int) -> Published:
             series |= load(extra)
         except InputError as error:
             missing |= {name: str(error) for name in names}
-    return Published(series, missing)
+    return Published(series, missing, (VINTAGE,))
 
 
 def by_month_end(

@@ -24,6 +24,7 @@ class FeaturePanel:
         masked: name of a feature that is NaN in some or all rows because nothing was published, or
             its source is missing -> why, in words. Scalers turn its NaN into 0; `<group>_known` is
             the share of the published features of a group that is known, 0 to 1.
+        notes: limits of what was published, and what is masked, in plain words for a report.
     """
 
     values: NDArray[np.float32]
@@ -31,6 +32,7 @@ class FeaturePanel:
     groups: dict[str, slice] = field(default_factory=dict)
     warmup: int = 0
     masked: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[2] != len(self.names):

@@ -22,10 +22,12 @@ class Published:
     Attributes:
         series: name -> its publications.
         missing: name of a series that is not here -> why, and the remedy; one sentence.
+        notes: limits of the series in plain words.
     """
 
     series: Mapping[str, Releases] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def get(self, name: str) -> Releases | None:
         """The series of this name, or None if it is missing."""
@@ -34,4 +36,4 @@ class Published:
     def changed_after(self, day: np.datetime64, rng: np.random.Generator) -> Published:
         """The same figures as far as they were published by `day`, others after it."""
         changed = {name: one.changed_after(day, rng) for name, one in self.series.items()}
-        return Published(changed, self.missing)
+        return Published(changed, self.missing, self.notes)
