@@ -149,7 +149,10 @@ def test_aaii_is_known_on_thursday_never_in_the_week_of_the_survey(tmp_path):
         (("2020-03-13,2020-03-16", "2020-03-12,2020-03-16"), "line 3.*2020-03-12 stands there tw"),
         (("2020-03-13,2020-03-16", "2020-03-11,2020-03-16"), "line 3, column 'date'.*sort the fi"),
         (("2020-03-16", "2020-03-16 12:00"), "line 3, column 'published'.*has no time zone"),
-        (("2020-03-16", "2020-03-16 12:00Z"), "line 3, column 'published'.*has a time zone, the firs"),
+        (
+            ("2020-03-16", "2020-03-16 12:00Z"),
+            "line 3, column 'published'.*has a time zone, the firs",
+        ),
         (("2020-03-16", ""), "line 3, column 'published': the date is missing"),
         (("put_call", "ratio"), "no column 'put_call'; it has date, published, ratio"),
         (("published", "released"), "no column 'published'"),
@@ -246,6 +249,25 @@ def test_revisions_are_refused_where_they_would_be_mixed():
     )
     with pytest.raises(InputError, match="holds a period twice"):
         column("nfci", Published({"nfci": twice}), sp500(start="2020-01-02", end="2020-02-03"))
+
+
+def test_what_comes_out_in_new_york_is_not_known_in_tokyo_on_that_day():
+    market = sp500(["AAPL"], start="2018-06-01", end="2018-12-28")
+    published = Published({"vix": packaged_vix()})
+    levels = {}
+    for exchange in ("XNYS", "XTKS", "XLON", "CMES", "24/7"):
+        plane = np.zeros(market.close.shape, dtype=np.float32)
+        SENTIMENT["vix"].compute(Inputs(market, exchange, sentiment=published), plane)
+        levels[exchange] = plane[:, 0]
+    # Markets that close with New York or later know what it published; the others a day later.
+    for exchange in ("CMES", "24/7"):
+        assert levels[exchange].tobytes() == levels["XNYS"].tobytes()
+    dates = market.dates.astype("datetime64[D]")
+    consecutive = np.flatnonzero(np.diff(dates) == np.timedelta64(1, "D")) + 1
+    for exchange in ("XTKS", "XLON"):
+        np.testing.assert_array_equal(
+            levels[exchange][consecutive], levels["XNYS"][consecutive - 1]
+        )
 
 
 def test_no_published_feature_sees_what_is_published_later():

@@ -12,6 +12,7 @@ from envs.data.market_data import Float, MarketData
 from envs.features import cross, indicators
 from envs.features.earnings import EarningsDates, published_earnings
 from envs.features.macro_series import published_macro
+from envs.features.moments import NEW_YORK, close_moments, row_moments
 from envs.features.news.daily import NewsRows, news_rows
 from envs.features.news.scored import News
 from envs.features.published import Published
@@ -78,10 +79,15 @@ class Inputs:
 
     @cached_property
     def known_by(self) -> NDArray[np.datetime64]:
-        """`[T]` the last day whose publications are known at each row: its own, known at the close;
-        the day before for panels with several rows a day."""
-        days = self.days
-        return days if self.market.periods_per_year <= 366.0 else days - 1
+        """`[T]` the last day whose publications are known at each row: its own, known at the close
+        of New York; the day before where the exchange closes earlier on that day (Tokyo, London),
+        and for panels with several rows a day."""
+        if self.market.periods_per_year > 366.0:
+            return self.days - 1
+        if self.calendar_name == NEW_YORK:
+            return self.days
+        earlier = row_moments(self.market, self.calendar_name) < close_moments(self.days, NEW_YORK)
+        return np.where(earlier, self.days - 1, self.days)
 
     def _without_holes(self, field: str) -> Float:
         value: Float = getattr(self.market, field)

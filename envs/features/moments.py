@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Moments = NDArray[np.datetime64]
 Days = NDArray[np.datetime64]
 
+# Where the published series of the groups macro and sentiment come out.
+NEW_YORK = "XNYS"
 _DAY = np.timedelta64(1, "D")
 
 

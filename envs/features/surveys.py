@@ -18,14 +18,13 @@ from envs.data.market_data import Float
 from envs.data.packaged import package_file
 from envs.data.table import Table, read_table
 from envs.errors import InputError
-from envs.features.moments import has_times, known_days
+from envs.features.moments import NEW_YORK, has_times, known_days
 from envs.features.published import Published
 from envs.features.releases import Releases
 
 Days = NDArray[np.datetime64]
 
 _DAY = np.timedelta64(1, "D")
-NEW_YORK = "XNYS"
 THURSDAY = 3
 # Largest and smallest figures that can be meant; beyond them is a slip or another unit.
 MOST_VIX, MOST_PUT_CALL = 200.0, 20.0
