@@ -34,6 +34,8 @@ from networks.windows import as_panel
 
 # Rows that a baseline is judged on at once.
 CHUNK = 256
+# The head that is calibrated on validation rows.
+CALIBRATED = ("heads.confidence.weight", "heads.confidence.bias")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,8 @@ class Forecasting(FitSettings):
         rows = self.rows(training, validation, targets)
         if isinstance(predictor, Baseline):
             curve, best = self._fit_baseline(predictor, training, targets, rows, folder)
+            # Validation rows chose the penalty, or the number of trees, of everything.
+            decided = (*predictor.state_dict(), "train_reward")
             if advance is not None:
                 advance(self.epochs, {})
         else:
@@ -155,8 +159,9 @@ class Forecasting(FitSettings):
                 predictor, training, targets, rows, folder, seed,
                 {"log": log, "advance": advance, "resumed": resumed},
             )  # fmt: skip
+            decided = CALIBRATED
         policy = ForecastPolicy(self.name, predictor, self.make_allocator(), training)
-        return Trained(policy, curve, best)
+        return Trained(policy, curve, best, by_validation=decided)
 
     def _refuse(self, training: Setting, validation: Setting) -> None:
         if training.observation != "indexed":

@@ -22,12 +22,15 @@ class Trained:
     `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring
     policy since the point before) and `validation` (mean reward per step of
     the deterministic policy over the validation window). `seconds` is for who measures it.
+    `by_validation` names the parameters, and parts of the curve, that rows of the validation window
+    decided beside the choice of the policy: a calibration, the strength of a penalty.
     """
 
     policy: Any
     curve: dict[str, list[float]]
     best_step: int
     seconds: float = 0.0
+    by_validation: tuple[str, ...] = ()
 
 
 class Learner(Protocol):

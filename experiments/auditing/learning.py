@@ -68,7 +68,10 @@ class Learner:
         )
         parameters = trained.policy.network.state_dict()
         made = {name: value.detach().numpy().copy() for name, value in parameters.items()}
-        return trained.policy, {**made, **{k: np.array(v) for k, v in trained.curve.items()}}
+        made |= {k: np.array(v) for k, v in trained.curve.items()}
+        # What validation rows decided may know the validation window, and nothing after it.
+        chosen = set(trained.by_validation)
+        return trained.policy, {f"{k}.validation" if k in chosen else k: v for k, v in made.items()}
 
 
 def trained(
