@@ -429,3 +429,10 @@ def test_score_writes_a_table_that_can_be_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRADEWIND_DATA", str(tmp_path / "empty"))
     assert main(["evaluate"]) == 2
     assert "python -m envs.data fetch rated_news" in capsys.readouterr().err
+
+
+def test_a_report_says_how_the_news_were_scored(tmp_path):
+    market = sp500(["AAPL", "MSFT"], start="2020-02-03", end="2020-04-01")
+    news = read_news(written(tmp_path, TABLE), "column")
+    panel = build_features(market, ["news_mean_1"], news=news)
+    assert any("News carry scores of your own" in note for note in panel.notes)

@@ -26,6 +26,10 @@ Days = NDArray[np.datetime64]
 
 _DAY = np.timedelta64(1, "D")
 THURSDAY = 3
+NFCI_VINTAGE = (
+    "Financial conditions (NFCI) count from their usual day of publication on, but in one vintage: "
+    "the index is estimated anew each week, and weeks before May 2011 were computed in hindsight."
+)
 # Largest and smallest figures that can be meant; beyond them is a slip or another unit.
 MOST_VIX, MOST_PUT_CALL = 200.0, 20.0
 
@@ -72,7 +76,8 @@ def published_sentiment(
             if path is not None:
                 raise
             missing[name] = str(error)
-    return Published(found, {name: why for name, why in missing.items() if name not in found})
+    absent = {name: why for name, why in missing.items() if name not in found}
+    return Published(found, absent, (NFCI_VINTAGE,) if "nfci" in found else ())
 
 
 # ------------------------------------------------------------------ VIX
