@@ -17,6 +17,7 @@ from experiments import (
     known_answers,
     ledger,
     null_rates,
+    predictors,
     reachability,
     reproduce,
     show,
@@ -33,6 +34,8 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MODULE = re.compile(r"python -m ((?:envs|agents|networks|experiments|benchmarks)(?:\.\w+)*)")
 TARGET = re.compile(r"^make (\w+)", re.MULTILINE)
 PLACEHOLDER = "RUN_DIR"
+# Programs that need nothing but their arguments.
+SIMULATING = (coverage, null_rates, predictors, reachability)
 
 
 def blocks(page, language):
@@ -90,8 +93,8 @@ def test_commands_compose(words, tmp_path, monkeypatch, capsys):
         (tmp_path / PLACEHOLDER).mkdir()
         (tmp_path / PLACEHOLDER / "config.yaml").write_text("name: begun\n")
         checked(arguments)
-    elif module in ("experiments.coverage", "experiments.null_rates", "experiments.reachability"):
-        program = {p.__name__: p for p in (coverage, null_rates, reachability)}[module]
+    elif module in {p.__name__ for p in SIMULATING}:
+        program = {p.__name__: p for p in SIMULATING}[module]
         program.command_line().parse_args(arguments)
     elif module == "experiments.known_answers":
         chosen = known_answers.command_line().parse_intermixed_args(arguments)
