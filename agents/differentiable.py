@@ -55,7 +55,8 @@ class Differentiable:
         learning_rate, weight_decay, gradient_clip: of Adam, its L2 penalty, the norm of a gradient.
         patient: whether the network also says how much of the way to trade (`PortfolioNetwork`).
         joint: whether the network reads each asset with the features of all and can tell them apart
-            (`networks.portfolio.joint_inputs`).
+            (`networks.portfolio.joint_inputs`). memory: whether the score of an asset also reads
+            the weight held in it.
         volatility: long-short: of a full position in one asset, a year, before the positions are
             shared out: its weight is `volatility / volatility of the asset / number of assets`.
         leverage: long-short: the largest such weight, times the number of assets.
@@ -84,6 +85,7 @@ class Differentiable:
     gradient_clip: float = 1.0
     patient: bool = True
     joint: bool = False
+    memory: bool = False
     volatility: float = 0.15
     leverage: float = 5.0
     see_costs: bool = False
@@ -97,7 +99,7 @@ class Differentiable:
         whole_number(self.torch_threads, "agent.torch_threads", 1)
         if self.updates is not None:
             whole_number(self.updates, "agent.updates", 1)
-        for key in ("patient", "joint", "anneal", "see_costs"):
+        for key in ("patient", "joint", "memory", "anneal", "see_costs"):
             truth_value(getattr(self, key), f"agent.{key}")
         if self.keep not in ("best", "last"):
             raise InputError(f"unknown agent.keep {self.keep!r}; known: best, last")
@@ -190,4 +192,5 @@ class Differentiable:
             gross=setting.action_map.gross_limit,
             patient=self.patient,
             joint=self.joint,
+            memory=self.memory,
         ).to(self.device)

@@ -15,7 +15,7 @@ from envs.market import kernel
 from envs.market.fresh_paths import PathBlocks
 from envs.simulation import Setting
 from networks.accounting import wealth_path
-from networks.portfolio import PortfolioNetwork, targets, towards
+from networks.portfolio import PortfolioNetwork, towards
 
 Float = NDArray[np.float64]
 MAPS = ("simplex", "long_short")
@@ -30,6 +30,13 @@ class Traded:
     net_return: Tensor
     turnover: Tensor
     cash: Tensor
+
+
+def in_cash(n: int, n_assets: int, device: torch.device) -> Tensor:
+    """`[n, A+1]` weights of portfolios that hold nothing."""
+    held = torch.zeros(n, n_assets + 1, dtype=torch.float64, device=device)
+    held[:, -1] = 1.0
+    return held
 
 
 class PathMarket:
@@ -101,12 +108,8 @@ class PathMarket:
         history = slice(self.first - self.window + 1, rows.stop)
         inputs = self.blocks.features.reshape(n, n_rows, self.fresh.n_columns)[:, history]
         x = torch.from_numpy(inputs.copy()).view(shape).to(device)
-        aim = network(x, self.full(network, n, length), None)
-        held = torch.zeros_like(aim.weights[:, 0])
-        held[:, -1] = 1.0
-        if not from_cash:
-            held = aim.weights[:, 0]
-        wanted = targets(aim, held, after)
+        start = in_cash(n, shape[2], device) if from_cash else None
+        wanted, held = network.follow(x, start, after, self.full(network, n, length), None)
         rate = self.rate.to(device)
         square = None if self.quadratic is None else self.quadratic.to(device)
         path = wealth_path(wanted, held, before, after, rate, torch.zeros_like(rate), square)
@@ -154,7 +157,7 @@ class FlatPortfolioPolicy:
         rows = torch.from_numpy(np.array(observation, np.float32, ndmin=2)).to(device)
         x = rows[:, : -n_assets - 1].reshape(len(rows), market.window, n_assets, market.n_features)
         held = rows[:, -n_assets - 1 :].double()
-        aim = network(x, market.full(network, len(rows), 1), None)
+        aim = network(x, market.full(network, len(rows), 1), None, held[:, None])
         rate = None if aim.rate is None else aim.rate[:, 0]
         action = towards(held, aim.weights[:, 0], rate).cpu().numpy()
         if network.short:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.path_market import MAPS, Traded
+from agents.path_market import MAPS, Traded, in_cash
 from envs.errors import InputError
 from envs.market import kernel
 from envs.market.legs import standing_prices
 from envs.simulation import Setting
 from networks.accounting import wealth_path
-from networks.portfolio import PortfolioNetwork, targets, towards
+from networks.portfolio import PortfolioNetwork, towards
 from networks.targets import ewma_volatility
 
 Float = NDArray[np.float64]
@@ -145,13 +145,9 @@ class Rows:
         inputs = cut("inputs", history)
         assert inputs is not None
         free = cut("free", rows)
-        aim = network(inputs, cut("full", rows), free)
-        held = torch.zeros_like(aim.weights[:, 0])
-        held[:, -1] = 1.0
-        if not from_cash:
-            held = aim.weights[:, 0]
         before, after = cut("before", rows), cut("after", rows)
-        wanted = targets(aim, held, after, free)
+        start = in_cash(len(inputs), inputs.shape[2], device) if from_cash else None
+        wanted, held = network.follow(inputs, start, after, cut("full", rows), free)
         rate = cut("rate", rows)
         cash = cut("cash", rows)
         assert rate is not None and cash is not None
@@ -197,8 +193,8 @@ class PortfolioPolicy:
                 None if array is None else torch.from_numpy(array[t].copy())[None, None].to(device)
             )
 
-        aim = self.network(window.to(device), row(market.full), row(market.free))
         held = torch.from_numpy(np.array(observation["weights"], np.float64)).to(device)
+        aim = self.network(window.to(device), row(market.full), row(market.free), held[None, None])
         rate = None if aim.rate is None else aim.rate[0, 0]
         target = towards(held, aim.weights[0, 0], rate).cpu().numpy()
         if self.action == "simplex":

@@ -39,6 +39,8 @@ class PortfolioNetwork(nn.Module):
         patient: see above. first_rate: the share that is traded before any training.
         joint: every asset is read with the features of all (`joint_inputs`), for which the
             predictor must have been made. Only then can the network tell assets apart.
+        memory: the score of an asset also reads the weight held in it, by one number for all, as
+            the last layer of EIIE does (Jiang, Xu and Liang 2017, portfolio vector memory).
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class PortfolioNetwork(nn.Module):
         patient: bool = True,
         first_rate: float = 0.1,
         joint: bool = False,
+        memory: bool = False,
     ) -> None:
         super().__init__()
         self.predictor, self.short, self.gross, self.joint = predictor, short, gross, joint
+        self.memory = nn.Parameter(torch.zeros(())) if memory else None
         # What is not trained must not move by weight decay, nor stand in the file of the model.
         self.predictor.heads = nn.Identity()  # type: ignore[assignment]
         width = predictor.width
@@ -77,15 +81,29 @@ class PortfolioNetwork(nn.Module):
         batch, rows = windows.shape[:2]
         return self.predictor.encode(windows.flatten(0, 1)).unflatten(0, (batch, rows))
 
-    def forward(self, x: Tensor, full: Tensor | None, tradable: Tensor | None) -> Aim:
+    def forward(
+        self,
+        x: Tensor,
+        full: Tensor | None,
+        tradable: Tensor | None,
+        held: Tensor | None = None,
+    ) -> Aim:
         """The aims at the last L rows of x.
 
         Args:
             x: `[B, window - 1 + L, A, F]`. full: `[B, L, A]` weight of a full position, long-short
                 only. tradable: `[B, L, A]` bool; what is not has weight 0. None: all is.
+            held: `[B, L, A+1]` weights at the decisions, read where there is a `memory`.
         """
-        encoded = self.encode(x)
+        return self._aim(self.encode(x), full, tradable, held)
+
+    def _aim(
+        self, encoded: Tensor, full: Tensor | None, tradable: Tensor | None, held: Tensor | None
+    ) -> Aim:
         score = self.score(encoded).squeeze(-1).double()
+        if self.memory is not None:
+            assert held is not None
+            score = score + self.memory.double() * held[..., :-1]
         if self.short:
             assert full is not None
             weights = torch.tanh(score) * full
@@ -98,9 +116,47 @@ class PortfolioNetwork(nn.Module):
         assert self.cash is not None
         if tradable is not None:
             score = score.masked_fill(~tradable, -torch.inf)
-        market = encoded.mean(dim=2)
+        market = encoded.mean(dim=-2)
         weights = torch.cat([score, self.cash(market).double()], dim=-1).softmax(dim=-1)
-        return Aim(weights, self._rate(market.unsqueeze(2)))
+        return Aim(weights, self._rate(market.unsqueeze(-2)))
+
+    def follow(
+        self,
+        x: Tensor,
+        held: Tensor | None,
+        growth_after: Tensor | None,
+        full: Tensor | None,
+        tradable: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """`(targets [B, L, A+1], held [B, A+1])`: the trades of a portfolio that does as it says.
+
+        Args:
+            held: `[B, A+1]` at the first decision; None: what the network wants there, which is
+                returned. growth_after: `[B, L, A+1]` of the leg from a trade to the next decision;
+                None: nothing moves there. others: as `forward`.
+        """
+        encoded = self.encode(x)
+        if self.memory is None:
+            aim = self._aim(encoded, full, tradable, None)
+            start = aim.weights[:, 0] if held is None else held
+            return targets(aim, start, growth_after, tradable), start
+
+        def at(whole: Tensor | None, t: int) -> Tensor | None:
+            return None if whole is None else whole[:, t : t + 1]
+
+        def aim_at(t: int, held: Tensor) -> Aim:
+            return self._aim(encoded[:, t : t + 1], at(full, t), at(tradable, t), held[:, None])
+
+        if held is None:
+            cash = torch.zeros_like(encoded[:, 0, :, 0], dtype=torch.float64)
+            cash = torch.cat([cash, torch.ones_like(cash[:, :1])], dim=-1)
+            held = aim_at(0, cash).weights[:, 0]
+        start, made = held, []
+        for t in range(encoded.shape[1]):
+            after = at(growth_after, t)
+            made.append(targets(aim_at(t, held), held, after, at(tradable, t))[:, 0])
+            held = made[-1] if after is None else drift(made[-1], after[:, 0])[0]
+        return torch.stack(made, dim=1), start
 
     def _rate(self, encoded: Tensor) -> Tensor | None:
         if self.rate is None:
