@@ -282,21 +282,39 @@ def test_interrupted_between_epochs_it_goes_on_to_the_same_bits(tmp_path, unbrok
     assert_same(trained(settings, tmp_path, predictor=network(seed=5)), unbroken)
 
 
-def test_a_resumed_training_keeps_its_patience_and_its_rate(tmp_path):
-    losses = [5.0, 4.0, 4.5, 4.4, 4.3, 4.2, 1.0]
-    settings = {"patience": 4, "reduce_patience": 1, "reduce_factor": 0.1}
-    whole, _ = scripted(losses, **settings)
+LOSSES = [5.0, 4.0, 4.5, 4.4, 4.3, 4.2, 1.0]
+PLATEAU = {"patience": 4, "reduce_patience": 1, "reduce_factor": 0.1}
+
+
+@pytest.mark.parametrize("after", [3, 4, 5])
+def test_a_resumed_training_keeps_its_patience_and_its_rate(tmp_path, after):
+    whole, _ = scripted(LOSSES, **PLATEAU)
     assert len(whole.curve["steps"]) == 6 and whole.curve["learning_rate"][-1] < 0.02
 
     def stop(step, figures):
-        if step == 5:
+        if step == after + 1:
             raise Killed
 
     with pytest.raises(Killed):
-        scripted(losses, tmp_path, log=stop, **settings)
+        scripted(LOSSES, tmp_path, log=stop, **PLATEAU)
     seen = []
-    assert_same(scripted(losses, tmp_path, resumed=seen.append, **settings)[0], whole)
-    assert seen == [4]
+    assert_same(scripted(LOSSES, tmp_path, resumed=seen.append, **PLATEAU)[0], whole)
+    assert seen == [after]
+
+
+@pytest.mark.parametrize("epochs", [4, 10])
+def test_killed_between_its_last_epoch_and_its_model_it_stops_at_the_same_epoch(tmp_path, epochs):
+    """By its number of epochs, or by its patience."""
+    whole, _ = scripted(LOSSES, epochs=epochs, **PLATEAU)
+
+    def stop(new, figures):
+        if not figures:
+            raise Killed
+
+    with pytest.raises(Killed):
+        scripted(LOSSES, tmp_path, advance=stop, epochs=epochs, **PLATEAU)
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    assert_same(scripted(LOSSES, tmp_path, epochs=epochs, **PLATEAU)[0], whole)
 
 
 @pytest.mark.slow
