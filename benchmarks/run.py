@@ -37,6 +37,7 @@ from benchmarks import (
     torchtrade_peer,
 )
 from benchmarks.measure import FULL, QUICK, Effort, Row
+from experiments.pages import put_between
 
 CONCERNS = {
     "environments": environments.measure,
@@ -53,7 +54,7 @@ CONCERNS = {
     "programs": programs.measure,
     "recipe": programs.recipe,
 }
-MARKS = "<!-- table -->", "<!-- /table -->"
+MARK = "table"
 USUAL = [name for name in CONCERNS if name != "recipe"]
 
 
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written: {path}")
     if options.markdown:
-        write_table(options.markdown, markdown(result))
+        put_between(options.markdown, MARK, markdown(result))
         print(f"written: {options.markdown}")
     if options.figure and any(row["points"] for row in result["rows"]):
         scaling.draw(result["rows"], options.figure)
@@ -170,15 +171,6 @@ def markdown(result: dict[str, Any]) -> str:
     if result["failed"]:
         lines += ["", f"Not measured, since they failed: {', '.join(result['failed'])}."]
     return "\n".join(lines) + "\n"
-
-
-def write_table(path: Path, table: str) -> None:
-    """Puts the table between the marks of a page, or makes the file anew where there are none."""
-    page = path.read_text() if path.exists() else ""
-    begin, end = page.find(MARKS[0]), page.find(MARKS[1])
-    if 0 <= begin < end:
-        table = f"{page[:begin]}{MARKS[0]}\n{table}{page[end:]}"
-    path.write_text(table)
 
 
 def headline(result: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ from experiments.evaluation.estimates import difference, estimate
 from experiments.evaluation.intervals import percentile_interval
 from experiments.evaluation.metrics import BY_NAME, Steps
 from experiments.evaluation.null_markets import HARDER, NULL_MARKETS, PER_YEAR, NullMarket
+from experiments.pages import put_between
 
 LEVEL = 0.95
 STEPS = (500, 1000, 2000)
@@ -55,7 +56,7 @@ REJECTED = {
     "alpha_rejected": "no alpha",
 }
 MARKETS = (*NULL_MARKETS, HARDER)
-MARKS = "<!-- coverage -->", "<!-- /coverage -->"
+MARK = "coverage"
 
 
 @dataclass(frozen=True)
@@ -189,15 +190,6 @@ def markdown(cells: Sequence[Cell], source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(path: Path, table: str) -> None:
-    """Puts the table between the marks of a page; without marks it becomes the whole file."""
-    page = path.read_text(encoding="utf-8") if path.exists() else ""
-    begin, end = page.find(MARKS[0]), page.find(MARKS[1])
-    if 0 <= begin < end:
-        table = f"{page[:begin]}{MARKS[0]}\n{table}{page[end:]}"
-    path.write_text(table, encoding="utf-8")
-
-
 def command_line() -> argparse.ArgumentParser:
     """What the program takes."""
     parser = argparse.ArgumentParser(
@@ -265,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = markdown(cells, source)
     print(table, end="")
     if arguments.markdown is not None:
-        write_table(arguments.markdown, table)
+        put_between(arguments.markdown, MARK, table)
     return 0
 
 

@@ -253,16 +253,6 @@ def test_a_concern_that_fails_does_not_take_the_others_with_it(tmp_path, monkeyp
     assert "Not measured, since they failed: broken." in page.read_text()
 
 
-def test_a_table_replaces_the_one_of_a_page(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
-    run.write_table(page, "new\n")
-    assert page.read_text() == "before\n<!-- table -->\nnew\n<!-- /table -->\nafter\n"
-    page.write_text("no marks")
-    run.write_table(page, "new\n")
-    assert page.read_text() == "new\n"
-
-
 def test_an_unknown_concern_is_an_error(capsys):
     with pytest.raises(SystemExit):
         run.main(["peer"])

@@ -56,7 +56,7 @@ def test_counts_do_not_depend_on_the_processes_and_say_where_they_come_from(
     assert one == coverage.simulate(kind, **settings, processes=2)  # type: ignore[arg-type]
     assert one != coverage.simulate(kind, **settings, seed=1)  # type: ignore[arg-type]
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{coverage.MARKS[0]}\nold\n{coverage.MARKS[1]}\nafter\n")
+    page.write_text("before\n<!-- coverage -->\nold\n<!-- /coverage -->\nafter\n")
     words = ["--steps", "60", "--replications", "2", "--n-bootstrap", "9", "--processes", "1",
              "--markdown", str(page)]  # fmt: skip
     assert coverage.main(words) == 0

@@ -186,6 +186,12 @@ def test_bad_input_is_explained(arguments, words, capsys):
     assert words in capsys.readouterr().err
 
 
-def test_a_page_without_marks_becomes_the_table(tmp_path):
-    put_between(tmp_path / "new.md", "x", "| a |\n")
-    assert (tmp_path / "new.md").read_text() == "| a |\n"
+def test_a_table_replaces_the_one_of_a_page(tmp_path):
+    page = tmp_path / "page.md"
+    put_between(page, "table", "first\n")
+    assert page.read_text() == "first\n"
+    page.write_text("before\n<!-- table -->\nold\n<!-- /table -->\nafter\n")
+    put_between(page, "table", "new\n")
+    assert page.read_text() == "before\n<!-- table -->\nnew\n<!-- /table -->\nafter\n"
+    put_between(page, "another", "new\n")
+    assert page.read_text() == "new\n"
