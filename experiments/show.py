@@ -1,6 +1,7 @@
 """`python -m experiments.show RUN_DIR`: the tables of a finished run once more.
 
-With `--markdown` as text for a page, with the command, the commit and the machine it came from.
+With `--markdown` as text for a page, with the command, the commit and the machine it came from;
+with `--gross` for the same trades had they cost nothing.
 Exit status 0, or 2 if the folder cannot be used.
 """
 
@@ -9,15 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from agents.rollout import Trajectory
 from envs.errors import InputError
 from experiments.cli import BAD_INPUT, complain
-from experiments.evaluation.evidence import Evidence
+from experiments.evaluation.evidence import Evidence, evaluate
 from experiments.evaluation.known_answer import in_words
 from experiments.evaluation.metrics import BY_NAME
 from experiments.evaluation.table import bounds, label, print_table, span
+from experiments.evaluation.trajectory_store import load_trajectories
 from experiments.provenance import Provenance, read_provenance
 from experiments.reports.luck import skill_in_words
 from experiments.reports.summary import headline, sureness
@@ -33,21 +39,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a finished run")
     parser.add_argument("--markdown", action="store_true", help="for a page, with its origin")
+    parser.add_argument("--gross", action="store_true", help="the same trades without their costs")
     arguments = parser.parse_args(argv)
     try:
         evidence = Evidence.read(arguments.run_dir / "metrics.json")
+        said = [*headline(evidence), *sureness(evidence)]
+        kind = "net of costs"
+        if arguments.gross:
+            path = arguments.run_dir / "trajectories.h5"
+            evidence = before_costs(evidence, load_trajectories(path))
+            said, kind = (
+                ["Before costs: what the same trades earned had they cost nothing."],
+                "gross",
+            )
         first = known_answer(arguments.run_dir / "known_answer.json")
         if arguments.markdown:
             facts = read_provenance(arguments.run_dir / "provenance.json")
-            print(markdown(evidence, facts, first), end="")
+            print(markdown(evidence, facts, [*first, *said]), end="")
         else:
             skill = [skill_in_words(evidence, name) for name in evidence.of_role("agent")]
-            print("\n".join([*first, *headline(evidence), *sureness(evidence), *skill]) + "\n")
-            print_table(evidence)
+            print("\n".join([*first, *said, *([] if arguments.gross else skill)]) + "\n")
+            print_table(evidence, kind=kind)
     except InputError as error:
         complain(str(error))
         return BAD_INPUT
     return 0
+
+
+def before_costs(evidence: Evidence, trajectories: Mapping[str, Sequence[Trajectory]]) -> Evidence:
+    """The evidence of the same weights had no trade cost anything.
+
+    Whoever pays nothing would trade otherwise; this says what the trades earned before they were
+    paid for, not what a market without costs would give.
+    """
+    names = {role: evidence.of_role(role) for role in ("agent", "baseline")}
+    drawn = evidence.bootstrap
+    return evaluate(
+        {name: [_gross(t) for t in trajectories[name]] for name in evidence.strategies},
+        baselines=names["baseline"],
+        agents=names["agent"],
+        seed=drawn["seed"],
+        n_bootstrap=drawn["replications"],
+        level=drawn["level"],
+        trials=evidence.trials,
+        hindsight=[name for name, one in evidence.strategies.items() if one.hindsight],
+        real_dates=evidence.window["real_dates"],
+    )
+
+
+def _gross(t: Trajectory) -> Trajectory:
+    nothing = np.zeros_like(t.net_return)
+    return replace(
+        t,
+        net_return=t.gross_return,
+        value=np.append(1.0, np.cumprod(1.0 + t.gross_return)),
+        costs=dict.fromkeys(t.costs, nothing),
+    )
 
 
 def known_answer(path: Path) -> list[str]:
@@ -64,18 +111,18 @@ def known_answer(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read ({error!r}); run it again") from None
 
 
-def markdown(evidence: Evidence, facts: Provenance, first: Sequence[str] = ()) -> str:
-    """The headline, one table with a row a strategy, and where the numbers come from.
+def markdown(evidence: Evidence, facts: Provenance, said: Sequence[str]) -> str:
+    """Sentences, one table with a row a strategy, and where the numbers come from.
 
     Args:
         evidence: of the run.
         facts: its `provenance.json`.
-        first: sentences that stand before all others.
+        said: what stands before the table.
     """
     agents = evidence.of_role("agent")
     heads = ["", *(BY_NAME[key].label for key in COLUMNS)]
     heads += [f"{label(agent)} less this: CAGR, growth is" for agent in agents]
-    lines = [" ".join([*first, *headline(evidence), *sureness(evidence)]), ""]
+    lines = [" ".join(said), ""]
     lines += [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
     for name, strategy in evidence.strategies.items():
         seeds = len(strategy.seeds)

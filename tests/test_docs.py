@@ -142,7 +142,7 @@ def test_results_as_markdown():
         "git": {"commit": "0123456789abcdef", "dirty": True},
         "machine": {"processor": "a processor", "cpu_count": 2},
     }
-    text = show.markdown(evidence, facts)
+    text = show.markdown(evidence, facts, show.headline(evidence))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4 and len({row.count("|") for row in rows}) == 1
     growth = evidence.strategies["ppo"].metrics["cagr"].value

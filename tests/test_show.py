@@ -9,11 +9,13 @@ import operator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments import show
 from experiments.evaluation.evidence import evaluate
 from experiments.evaluation.skill import Skill, Trials
+from experiments.evaluation.trajectory_store import save_trajectories
 from experiments.reports.luck import search_in_words
 from experiments.run_folder import write_json
 from tests.trajectories import simulate
@@ -152,3 +154,20 @@ def test_the_reason_that_matters_is_named(psr: float, dsr: float, said: str) -> 
     words = search_in_words(skill, Trials(3, 0.0036, "three"), 252.0)
     assert words.endswith(said) or said in words
     assert "standard deviation of 0.06) were all luck, the best of them would show 0.05" in words
+
+
+def test_gross_is_what_the_same_trades_earned_without_their_costs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = {
+        "ppo": [simulate("ppo", seed=seed, activity=0.5) for seed in (0, 1)],
+        "equal_weight": [simulate("equal_weight")],
+    }
+    save_trajectories(folder / "trajectories.h5", paths)
+    found = show.before_costs(show.Evidence.read(folder / "metrics.json"), paths)
+    for name, each in paths.items():
+        growth = [np.prod(1.0 + t.gross_return) ** (252 / len(t.gross_return)) - 1 for t in each]
+        assert found.strategies[name].metrics["cagr"].value == pytest.approx(np.mean(growth))
+        assert found.strategies[name].metrics["cost"].value == 0.0
+    text = shown(capsys, str(folder), "--gross", "--markdown")
+    assert text.startswith("Before costs:") and "after costs" not in text

@@ -68,14 +68,14 @@ def span(window: Window) -> str:
     return f"returns of {window['first']} to {window['last']}, {steps}"
 
 
-def metrics_table(evidence: Evidence, width: int = WIDE) -> Table:
+def metrics_table(evidence: Evidence, width: int = WIDE, kind: str = "net of costs") -> Table:
     """Strategies by measures, agents first; the interval under CAGR and Sharpe."""
     from rich import box
     from rich.table import Table
 
     b = evidence.bootstrap
     table = Table(
-        title=f"Out of sample, net of costs: {span(evidence.window)}",
+        title=f"Out of sample, {kind}: {span(evidence.window)}",
         caption=rf"\[low, high]: {b['level']:.0%} intervals, stationary bootstrap of dates, "
         f"{b['replications']} times, {blocks_in_words(b['mean_block'])}",
         title_justify="left",
@@ -148,12 +148,14 @@ def difference_table(evidence: Evidence, width: int = WIDE) -> Table:
     return table
 
 
-def print_table(evidence: Evidence, console: Console | None = None) -> None:
+def print_table(
+    evidence: Evidence, console: Console | None = None, kind: str = "net of costs"
+) -> None:
     """Prints the measures, the differences and what was undefined or left out."""
     from rich.console import Console
 
     console = console or Console()
-    console.print(metrics_table(evidence, console.width))
+    console.print(metrics_table(evidence, console.width, kind))
     if evidence.differences:
         console.print(difference_table(evidence, console.width))
     for note in evidence.caveats + evidence.notes + undefined_notes(evidence):
