@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from networks.forecast import QUANTILES
 from networks.predictors import InputShape, make_predictor
-from networks.predictors.baselines import summary
+from networks.predictors.baselines import summary, thinned
 from networks.targets import Targets
 from networks.windows import WindowDataset
 
@@ -130,6 +130,13 @@ def test_trees_walk_as_scikit_learn_walks_them(directions):
     np.testing.assert_allclose(
         returns[:, 0], list(regressor.staged_predict(other))[best - 1], rtol=1e-5, atol=1e-6
     )
+
+
+def test_rows_are_thinned_where_there_are_too_many():
+    rows = np.arange(10, 110)
+    assert thinned(rows, 4, 400).tolist() == rows.tolist()
+    assert thinned(rows, 4, 399).tolist() == rows[::2].tolist()
+    assert len(thinned(rows, 4, 60)) * 4 <= 60
 
 
 @pytest.mark.parametrize("name", ["linear", "gradient_boosting"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ OUTPUTS = 3 + len(HORIZONS) + 1
 NEVER = -30.0
 # Windows that are summarised at once.
 CHUNK = 256
+# Pairs of a row and an asset that a baseline is fitted to, at most: about a gigabyte of summaries.
+MOST_SAMPLES = 100_000
 
 
 class Samples(NamedTuple):
@@ -72,6 +75,8 @@ class Baseline(Predictor):
     ) -> None:
         """Fits to the training rows; the validation rows decide how strongly.
 
+        Of more than 100,000 pairs of a row and an asset, rows at equal distances are taken.
+
         Args:
             panel: `[T, A, F]` float32, scaled. targets: of its rows.
             train_rows, validation_rows: decision rows; neither may see targets of the other.
@@ -80,6 +85,10 @@ class Baseline(Predictor):
             ValueError: for rows that overlap or lie outside, or where one direction alone occurs.
         """
         check_apart(train_rows, validation_rows, targets.reach, self.shape.window)
+        train_rows, validation_rows = (
+            thinned(rows, self.shape.n_assets, MOST_SAMPLES)
+            for rows in (train_rows, validation_rows)
+        )
         train = self._samples(panel, targets, train_rows)
         validation = self._samples(panel, targets, validation_rows)
         for name, samples in (("training", train), ("validation", validation)):
@@ -185,7 +194,9 @@ class Linear(Baseline):
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler().fit(train.x.astype(np.float64))
-        seen, unseen = (scaler.transform(s.x.astype(np.float64)) for s in (train, validation))
+        seen, unseen = (
+            scaler.transform(s.x.astype(np.float64), copy=False) for s in (train, validation)
+        )
         weight, bias = np.zeros((OUTPUTS, self.width)), np.zeros(OUTPUTS)
         known, tested = train.direction != UNKNOWN, validation.direction != UNKNOWN
         weight[:3], bias[:3] = self._logistic(
@@ -227,6 +238,12 @@ class Linear(Baseline):
         errors = [float(np.square(model.predict(unseen) - truth).mean()) for model in models]
         best = models[int(np.argmin(errors))]
         return best.coef_, float(best.intercept_)
+
+
+def thinned(rows: Sequence[int] | NDArray[np.int64], n_assets: int, most: int) -> NDArray[np.int64]:
+    """Every k-th of the rows, so that they make at most so many pairs with the assets."""
+    step = max(1, math.ceil(len(rows) * n_assets / most))
+    return np.asarray(rows, np.int64)[::step]
 
 
 def n_columns(shape: InputShape) -> int:
