@@ -32,6 +32,25 @@ class Traded:
     cash: Tensor
 
 
+def check_action_map(name: str, setting: Setting) -> None:
+    """Raises for limits that the network does not know.
+
+    Raises:
+        InputError: naming the key.
+    """
+    action = setting.action_map
+    if action.name not in MAPS:
+        raise InputError(
+            f"{name} names weights: it needs env.action=simplex or env=long_short, got "
+            f"{action.name}"
+        )
+    if action.name == "long_short" and action.settings()[1] < action.gross_limit:
+        raise InputError(
+            f"{name} knows a limit of gross leverage alone: env.action_settings.net must be no "
+            f"less than gross, {action.gross_limit:g}, got {action.settings()[1]:g}"
+        )
+
+
 def in_cash(n: int, n_assets: int, device: torch.device) -> Tensor:
     """`[n, A+1]` weights of portfolios that hold nothing."""
     held = torch.zeros(n, n_assets + 1, dtype=torch.float64, device=device)
@@ -53,11 +72,7 @@ class PathMarket:
     def __init__(self, name: str, setting: Setting, length: int) -> None:
         costs = setting.costs
         known = {"commission", "spread"} | ({"impact"} if costs.impact_square else set())
-        if setting.action_map.name not in MAPS:
-            raise InputError(
-                f"{name} names weights: it needs env.action=simplex or env.action=long_short, got "
-                f"{setting.action_map.name}"
-            )
+        check_action_map(name, setting)
         if costs.model != kernel.EXACT or not known.issuperset(costs.kinds) or setting.delay:
             raise InputError(
                 f"{name} is trained through proportional or quadratic costs without delay; choose "
@@ -159,7 +174,7 @@ class FlatPortfolioPolicy:
         held = rows[:, -n_assets - 1 :].double()
         aim = network(x, market.full(network, len(rows), 1), None, held[:, None])
         rate = None if aim.rate is None else aim.rate[:, 0]
-        action = towards(held, aim.weights[:, 0], rate).cpu().numpy()
+        action = towards(held, aim.weights[:, 0], rate, network.limit).cpu().numpy()
         if network.short:
             action = np.clip(action[:, :-1] / network.gross, -1.0, 1.0)
         return (action if np.ndim(observation) == 2 else action[0]), state

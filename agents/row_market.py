@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.path_market import MAPS, Traded, in_cash
+from agents.path_market import Traded, check_action_map, in_cash
 from envs.errors import InputError
 from envs.market import kernel
 from envs.market.legs import standing_prices
@@ -50,11 +50,7 @@ class Rows:
         see_costs: bool = False,
     ) -> None:
         costs = setting.costs
-        if setting.action_map.name not in MAPS:
-            raise InputError(
-                f"{name} names weights: it needs env.action=simplex or env=long_short, got "
-                f"{setting.action_map.name}"
-            )
+        check_action_map(name, setting)
         if setting.observation != "indexed":
             raise InputError(f"{name} reads rows of the panel: set env.observation=indexed")
         exact = costs.model == kernel.EXACT and costs.kinds == ("commission", "spread")
@@ -196,7 +192,7 @@ class PortfolioPolicy:
         held = torch.from_numpy(np.array(observation["weights"], np.float64)).to(device)
         aim = self.network(window.to(device), row(market.full), row(market.free), held[None, None])
         rate = None if aim.rate is None else aim.rate[0, 0]
-        target = towards(held, aim.weights[0, 0], rate).cpu().numpy()
+        target = towards(held, aim.weights[0, 0], rate, self.network.limit).cpu().numpy()
         if self.action == "simplex":
             return target, state
         gross = self.market.setting.action_map.gross_limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -65,6 +66,11 @@ class PortfolioNetwork(nn.Module):
         self.rate = nn.Linear(width, 1) if patient else None
         if self.rate is not None:
             nn.init.constant_(self.rate.bias, float(torch.logit(torch.tensor(first_rate))))
+
+    @property
+    def limit(self) -> float:
+        """The gross leverage to which a trade is cut; long-only weights need no such limit."""
+        return self.gross if self.short else math.inf
 
     def encode(self, x: Tensor) -> Tensor:
         """`[B, window - 1 + L, A, F] -> [B, L, A, width]`: one answer for each row with a window.
@@ -139,7 +145,7 @@ class PortfolioNetwork(nn.Module):
         if self.memory is None:
             aim = self._aim(encoded, full, tradable, None)
             start = aim.weights[:, 0] if held is None else held
-            return targets(aim, start, growth_after, tradable), start
+            return targets(aim, start, growth_after, tradable, self.limit), start
 
         def at(whole: Tensor | None, t: int) -> Tensor | None:
             return None if whole is None else whole[:, t : t + 1]
@@ -154,7 +160,7 @@ class PortfolioNetwork(nn.Module):
         start, made = held, []
         for t in range(encoded.shape[1]):
             after = at(growth_after, t)
-            made.append(targets(aim_at(t, held), held, after, at(tradable, t))[:, 0])
+            made.append(targets(aim_at(t, held), held, after, at(tradable, t), self.limit)[:, 0])
             held = made[-1] if after is None else drift(made[-1], after[:, 0])[0]
         return torch.stack(made, dim=1), start
 
@@ -176,16 +182,27 @@ def joint_inputs(x: Tensor) -> Tensor:
     return torch.cat([everything, which], dim=-1)
 
 
-def towards(held: Tensor, aim: Tensor, rate: Tensor | None) -> Tensor:
-    """`[..., A+1]` the target of a trade from `held` towards `aim`; cash is what is left over."""
+def towards(held: Tensor, aim: Tensor, rate: Tensor | None, gross: float = math.inf) -> Tensor:
+    """`[..., A+1]` the target of a trade from `held` towards `aim`; cash is what is left over.
+
+    Prices can carry what is held beyond the gross leverage; the target is cut back to it as a
+    whole, as the action map does.
+    """
     if rate is None:
         return aim
     assets = held[..., :-1] + rate * (aim[..., :-1] - held[..., :-1])
+    if gross < math.inf:
+        total = assets.abs().sum(dim=-1, keepdim=True)
+        assets = assets * (gross / total.clamp_min(gross))
     return torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
 
 
 def targets(
-    aim: Aim, held: Tensor, growth_after: Tensor | None, free: Tensor | None = None
+    aim: Aim,
+    held: Tensor,
+    growth_after: Tensor | None,
+    free: Tensor | None = None,
+    gross: float = math.inf,
 ) -> Tensor:
     """`[B, L, A+1]` the target of every trade of a portfolio that follows these aims.
 
@@ -193,12 +210,14 @@ def targets(
         held: `[B, A+1]` at the first decision. growth_after: `[B, L, A+1]` of the leg from a trade
             to the next decision; None: nothing moves there.
         free: `[B, L, A]` whether an asset can be traded; what is held of others stays. None: all.
+        gross: as in `towards`.
     """
     if aim.rate is None and free is None:
         return aim.weights
     made = []
     for t in range(aim.weights.shape[1]):
-        target = towards(held, aim.weights[:, t], None if aim.rate is None else aim.rate[:, t])
+        rate = None if aim.rate is None else aim.rate[:, t]
+        target = towards(held, aim.weights[:, t], rate, gross)
         if free is not None:
             assets = torch.where(free[:, t], target[:, :-1], held[:, :-1])
             target = torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
