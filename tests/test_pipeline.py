@@ -30,6 +30,20 @@ QUICK = [
     "~evaluation.baselines.minimum_variance", "~evaluation.baselines.maximum_sharpe",
     "~evaluation.baselines.risk_parity", "~evaluation.baselines.hierarchical_risk_parity",
 ]  # fmt: skip
+# Recipes of forecasters, on a few real years.
+FORECASTING = {
+    "lstm_direction": [
+        "data.start=2012-01-01", "agent.epochs=1",
+        "+agents.gradient_boosting.predictor_settings.trees=5",
+    ],
+    "multimodal_lstm": [
+        "data.start=2012-01-01", "data.symbols=[AAPL,JPM,XOM]", "agent.epochs=1",
+        "agents.technical_lstm.epochs=1",
+        *(f"~evaluation.baselines.{name}" for name in (
+            "minimum_variance", "maximum_sharpe", "risk_parity", "hierarchical_risk_parity",
+        )),
+    ],
+}  # fmt: skip
 
 
 def config(*overrides):
@@ -94,9 +108,12 @@ def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
         agent = [f"agents.{a}.{s}" for a, b in (("ppo", ppo), ("ddpg", ddpg)) for s in b]
         small += ["evaluation.n_windows=2", "evaluation.workers=1"]
     quick = QUICK[5:] if agent else []
+    if recipe in FORECASTING:
+        small, agent, quick = ["evaluation.n_bootstrap=40", "n_seeds=1"], FORECASTING[recipe], []
     cfg = config(f"+exp={recipe}", *small, *agent, *quick)
     assert np.isfinite(pipeline.run(cfg, tmp_path))
     assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "predictions.json").exists() == (recipe in FORECASTING)
 
 
 def test_without_an_agent_what_a_recipe_says_of_one_is_left_alone():
