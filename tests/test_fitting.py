@@ -64,6 +64,41 @@ def test_the_loss_falls_and_the_signal_is_found():
     assert slope > 0.2
 
 
+def expected_calibration_error(said, right, bins=8):
+    """Mean distance of what was said from what was so, in bins of as many cases each."""
+    order = np.argsort(said)
+    parts = zip(np.array_split(said[order], bins), np.array_split(right[order], bins))
+    return float(np.mean([abs(p.mean() - r.mean()) for p, r in parts]))
+
+
+def test_confidence_is_the_share_of_directions_that_are_right_on_rows_never_seen():
+    """An overfitted network is too sure of itself; calibrated on validation rows it is not."""
+    rows = 6000
+    panel, targets, training, _ = case(rows=rows, signal=0.01)
+    training = training[:120]
+    validation, test = np.arange(600, 1500), np.arange(1530, rows - 30)
+    settings = FitSettings(
+        epochs=40, batch_size=32, learning_rate=2e-2, patience=40, reduce_patience=40,
+        objective=Objective(confidence=3.0),
+    )  # fmt: skip
+    data = (panel, targets, training, validation)
+    fitted = trained(settings, predictor=network("mlp", hidden=(32,)), data=data)
+    windows = torch.stack([torch.from_numpy(panel[t - WINDOW + 1 : t + 1]) for t in test])
+    forecast = fitted.predictor(windows)
+    known = targets.direction[test] >= 0
+    right = (forecast.direction.argmax(-1).numpy() == targets.direction[test])[known]
+    logit = forecast.confidence.detach().numpy()[known].astype(float)
+    slope, intercept = fitted.calibration
+    before = expected_calibration_error(1 / (1 + np.exp(-(logit - intercept) / slope)), right)
+    after = expected_calibration_error(1 / (1 + np.exp(-logit)), right)
+    assert before > 0.1 and after < 0.025
+
+
+def test_it_says_nothing_by_itself(capfd):
+    trained(replace(USUAL, epochs=2))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
 def test_every_optimiser_takes_the_step_of_its_formula(optimizer):
     """One step on one batch, against the definition in NumPy."""
