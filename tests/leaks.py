@@ -11,7 +11,7 @@ import torch
 from agents.sb3 import PPO
 from envs.data import simulated
 from envs.data.synthetic import synthetic
-from envs.features import StandardScaler
+from envs.features import Published, StandardScaler, build_features
 from envs.features.panel import FeaturePanel
 from envs.features.releases import Releases
 from envs.market.processes import Heston
@@ -86,6 +86,14 @@ def macro(market, series: Releases, by):
         value = np.where(place >= 0, figure[order][np.maximum(place, 0)], np.nan)
     value = np.nan_to_num(value)
     return panel(np.repeat(value[:, None], market.n_assets, axis=1), "inflation")
+
+
+def macro_features(market, macro_series, by):
+    """The macro features of the catalogue: figures by their release, or stamped by their period."""
+    if by == "period":
+        early = {n: replace(x, released=x.period) for n, x in macro_series.series.items()}
+        macro_series = Published(early)
+    return build_features(market, ["macro"], macro_series=macro_series)
 
 
 def monthly_series(first="1999-10", months=40, lag=15, revision=45):

@@ -64,6 +64,7 @@ def leaking(cfg, days=4):
 
 # ---------------------------------------------------------------------- planted in features
 SERIES = {"_target_": "tests.leaks.monthly_series"}
+MACRO = {"_target_": "envs.features.published_macro"}
 FEATURES = {
     "back-fill of gaps": ("filled", {"back": True}, {"back": False}),
     "centred moving window": ("moving_average", {"ahead": 2}, {"ahead": 0}),
@@ -72,6 +73,10 @@ FEATURES = {
     "maximum of the whole sample": ("drawdown", {"of_all": True}, {"of_all": False}),
     "macro by period": (
         "macro", {"series": SERIES, "by": "period"}, {"series": SERIES, "by": "release"}
+    ),
+    "the macro features by period": (
+        "macro_features", {"macro_series": MACRO, "by": "period"},
+        {"macro_series": MACRO, "by": "release"},
     ),
     "macro in its last revision": (
         "macro", {"series": SERIES, "by": "last revision"}, {"series": SERIES, "by": "release"}
