@@ -132,6 +132,14 @@ def test_put_call_is_known_from_its_publication(tmp_path):
     assert (again.released == ratio.released).all()
 
 
+def test_the_ratio_of_a_day_is_not_published_before_its_close(tmp_path):
+    text = "date,published,put_call\n2020-03-12,2020-03-12 16:00-04:00,1.28\n"
+    with pytest.raises(InputError, match=r"line 2, column 'published'.*not after the close of"):
+        put_call_file(written(tmp_path, text))
+    ratio = put_call_file(written(tmp_path, text.replace("16:00-", "16:01-")))
+    assert ratio.released[0] == np.datetime64("2020-03-13")
+
+
 def test_aaii_is_known_on_thursday_never_in_the_week_of_the_survey(tmp_path):
     spread = aaii_file(written(tmp_path, AAII))
     known = spread.known_on(days("2020-03-11", "2020-03-12", "2020-03-18", "2020-03-19"))
@@ -168,7 +176,10 @@ def test_errors_name_file_row_and_column(tmp_path, change, says):
     ("change", "says"),
     [
         # The classical mistake: the day of the survey stands where that of the publication belongs.
-        (("2020-03-11,2020-03-12", "2020-03-11,2020-03-11"), "line 2, column 'published'.*not af"),
+        (
+            ("2020-03-11,2020-03-12", "2020-03-11,2020-03-11"),
+            "line 2, column 'published'.*not after",
+        ),
         (("11,2020-03-12", "10,2020-03-11"), "0% of the days are Thursdays, but AAII publishes"),
         (("0.344", "34.4"), r"line 3, column 'bullish': 34\.4 is out of range.*0.38 for 38 %"),
         (("0.344", "0.644"), "line 3, column 'bearish': bullish and bearish make 1.156"),

@@ -18,7 +18,7 @@ from envs.data.market_data import Float
 from envs.data.packaged import package_file
 from envs.data.table import Table, read_table
 from envs.errors import InputError
-from envs.features.moments import NEW_YORK, has_times, known_days
+from envs.features.moments import NEW_YORK, close_moments, has_times, known_days
 from envs.features.published import Published
 from envs.features.releases import Releases
 
@@ -194,15 +194,15 @@ def _dated(path: str | Path, period_name: str) -> tuple[Table, Days, Days]:
     stamps = table.dates("published")
     timed = has_times(table, "published")
     released = known_days(stamps, NEW_YORK) if timed else stamps.astype("datetime64[D]")
-    early = stamps <= period.astype("datetime64[ns]") if timed else released <= period
+    early = stamps <= close_moments(period, NEW_YORK) if timed else released <= period
     if early.any():
         row = int(early.argmax())
         raise table.error(
             row,
             "published",
-            f"{str(table.frame['published'].iloc[row]).strip()} is not after {period_name} "
-            f"{period[row]}, whose figure it is; give the later day on which it was published, or "
-            "the time with its zone",
+            f"{str(table.frame['published'].iloc[row]).strip()} is not after the close of "
+            f"{period_name} {period[row]}, whose figure it is; give the later day on which it was "
+            "published, or the time with its zone",
         )
     wrong = (np.diff(period) <= np.timedelta64(0, "D")) | (
         np.diff(released) < np.timedelta64(0, "D")
