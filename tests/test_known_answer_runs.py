@@ -49,9 +49,13 @@ def test_the_optimum_scores_one_and_equal_weight_none(recipe):
     assert scores["equal"]["score"] == 0.0
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES if name.endswith("_ddpg")])
-def test_both_agents_stand_on_the_same_market(recipe):
-    one, two = config(recipe), config(recipe.removesuffix("_ddpg"))
+OTHERS = [name for name in RECIPES if name.endswith(("_ddpg", "_deep_portfolio"))]
+
+
+@pytest.mark.parametrize("recipe", OTHERS)
+def test_all_agents_stand_on_the_same_market(recipe):
+    one = config(recipe)
+    two = config(recipe.removesuffix("_ddpg").removesuffix("_deep_portfolio"))
     for key in ("data", "features", "env", "reward", "cost", "known_answer", "evaluation"):
         assert one[key] == two[key], key
 
