@@ -14,6 +14,7 @@ from envs.data.market_data import MarketData
 from envs.errors import InputError
 from envs.features import News, build_features, first_leak, modality_features, read_news
 from envs.features.causality import change_after
+from envs.features.moments import close_moments
 from envs.features.news.__main__ import main
 from envs.features.news.daily import news_rows
 from envs.features.news.evaluation import agreement, folds_of, held_out_score
@@ -270,16 +271,14 @@ def test_a_second_past_the_close_moves_a_text_to_the_next_day():
 @pytest.mark.parametrize("row", [12, 40, 70])
 def test_later_texts_and_prices_change_nothing_before(row):
     market = sp500(["AAPL", "MSFT"], start="2019-11-11", end="2020-02-28")
-    news = random_news(market, 300, 2)
-    close = market.dates[row].astype("datetime64[D]") + np.timedelta64(18, "h")
+    news, more = random_news(market, 300, 2), random_news(market, 500, 9)
+    close = close_moments(market.dates[row : row + 1].astype("datetime64[D]"), "XNYS")[0]
     names = list(NEWS_NAMES)
     known = build_features(market, names, news=news)
-    # Other scores after it, other texts after it, and no texts after it.
-    before = news.published <= close
-    more = random_news(market, 500, 9)
-    later = more.published > market.dates[row].astype("datetime64[D]") + np.timedelta64(21, "h")
+    before, later = news.published <= close, more.published > close
+    # Other scores after the close, other texts after it, and no texts after it.
     futures = [
-        news.changed_after(close + np.timedelta64(3, "h"), np.random.default_rng(0)),
+        News(news.published, news.symbol, np.where(before, news.score, -news.score)),
         News(
             np.concatenate([news.published[before], more.published[later]]),
             np.concatenate([news.symbol[before], more.symbol[later]]),
@@ -287,14 +286,32 @@ def test_later_texts_and_prices_change_nothing_before(row):
         ),
         News(news.published[before], news.symbol[before], news.score[before]),
     ]
-    # Texts between 18:00 UTC and the close belong to the row; it is compared up to the one before.
     for other in futures:
         again = build_features(market, names, news=other)
-        upto = slice(None, row)
-        assert again.values[upto].tobytes() == known.values[upto].tobytes()
+        assert again.values[: row + 1].tobytes() == known.values[: row + 1].tobytes()
+        assert again.values[row + 1 :].tobytes() != known.values[row + 1 :].tobytes()
     changed = build_features(change_after(market, row), names, news=news)
     assert changed.values[: row + 1, 0].tobytes() == known.values[: row + 1, 0].tobytes()
     assert first_leak(lambda m: build_features(m, names, news=news), market, row) is None
+
+
+def test_the_audit_changes_news_after_a_day_and_finds_those_that_came_early():
+    market = sp500(["AAPL", "MSFT"], start="2019-11-11", end="2020-02-28")
+    row, rng = 40, np.random.default_rng(0)
+    news = random_news(market, 900, 4)
+    names = list(NEWS_NAMES)
+
+    def differs(builder) -> bool:
+        """Whether rows up to `row` change with the texts that come out after its day."""
+        changed = news.changed_after(market.dates[row], rng)
+        one, other = (builder(which).values[: row + 1] for which in (news, changed))
+        return one.tobytes() != other.tobytes()
+
+    def a_day_early(which: News) -> News:
+        return News(which.published - np.timedelta64(1, "D"), which.symbol, which.score)
+
+    assert not differs(lambda which: build_features(market, names, news=which))
+    assert differs(lambda which: build_features(market, names, news=a_day_early(which)))
 
 
 def test_a_smoother_over_the_news_of_tomorrow_would_be_caught():

@@ -53,9 +53,10 @@ class News:
         """No texts, for this reason."""
         return cls(np.empty(0, "datetime64[ns]"), np.empty(0, str), np.empty(0), {"news": why})
 
-    def changed_after(self, moment: np.datetime64, rng: np.random.Generator) -> News:
-        """The same texts as far as they were published by `moment`, other scores after it."""
-        later = self.published > moment
+    def changed_after(self, day: np.datetime64, rng: np.random.Generator) -> News:
+        """The same texts as far as they were published by the end of `day`, whatever the time zone;
+        other scores after it."""
+        later = self.published > day.astype("datetime64[D]") + END_OF_DAY
         score = np.where(later, rng.uniform(-1.0, 1.0, len(later)), self.score)
         return News(self.published, self.symbol, score, self.missing, self.notes)
 
