@@ -20,6 +20,7 @@ from envs.features.scalers import StandardScaler
 from envs.market.costs import LiteratureCost, ProportionalCost, QuadraticCost
 from envs.market.processes import GeometricBrownian, MeanReverting
 from envs.portfolio import PortfolioEnv
+from envs.rewards import Reward
 from envs.simulation import Simulation, make_setting
 from experiments import pipeline
 from experiments.learning import Cell, Listener, judged_setting, train_cell
@@ -194,6 +195,19 @@ def test_unknown_choices_are_refused():
         replace(SMALL, keep="first")
     with pytest.raises(InputError, match=r"agent\.updates=0 must be >= 1"):
         replace(SMALL, updates=0)
+
+
+def test_a_measure_is_taken_out_by_none_and_risk_aversion_is_that_of_the_reward(tmp_path):
+    agent = replace(SMALL, loss={"sharpe": None, "mean_variance": 1.0}, epochs=1)
+    loss = agent.objective(252.0, 10.0)
+    assert loss.weights == {"mean_variance": 1.0} and loss.risk_aversion == 10.0
+    means = []
+    for risk_aversion in (1.0, 10.0):
+        setting = paths(reward=Reward(risk_aversion=risk_aversion), **LONG_SHORT)
+        folder = tmp_path / str(risk_aversion)
+        means.append(train(agent, folder, setting).curve["validation"][0])
+    # Both networks barely began; what they earn is worth less to who minds the risk.
+    assert means[1] < means[0] - 0.01
 
 
 # ------------------------------------------------------------------ the optimum
