@@ -32,6 +32,7 @@ def label(name: str) -> str:
         return NAMES[name]
     head, _, rest = name.partition("_")
     words = rest.replace("_", " ").replace("sharpe", "Sharpe").replace("cvar", "CVaR")
+    words = words.replace("lstm", "LSTM")
     head = head.upper() if head.lower() in ACRONYMS else head[:1].upper() + head[1:]
     return f"{head} {words}".strip()
 

@@ -85,12 +85,11 @@ def _said(one: Mapping[str, Any]) -> str:
 
 def _table(name: str, measures: Sequence[Mapping[str, Any]]) -> str:
     rows = []
+    several = any(len(fields["seeds"]) > 1 for fields in measures)
     for fields in measures:
         m = Measure(**{**fields, "seeds": tuple(fields["seeds"])})
         seeds = [x for x in m.seeds if x is not None]
-        spread = ""
-        if len(seeds) > 1:
-            spread = f"{number(m.name, min(seeds))} to {number(m.name, max(seeds))}"
+        spread = " to ".join(number(m.name, f(seeds)) for f in (min, max) if seeds)
         mean = number(m.name, m.value)
         if m.t is not None:
             mean += f" (t {m.t:.1f})"
@@ -100,12 +99,13 @@ def _table(name: str, measures: Sequence[Mapping[str, Any]]) -> str:
             number(m.name, m.base),
             interval(m.name, m.gain_low, m.gain_high) if m.gain is not None else "",
             verdict(m),
-            spread,
+            *([spread] if several else []),
         )
         rows.append(
             (escape(named(m.name, m.horizon)), [f"<td>{escape(t) or '&nbsp;'}</td>" for t in texts])
         )
-    heads = ("", "Value", "Interval", "No skill", "Gain over no skill", "", "Seeds")
+    heads = ["", "Value", "Interval", "No skill", "Gain over no skill", ""]
+    heads += ["Seeds"] if several else []
     return table(heads, rows, f"Measures of the forecasts of {label(name)}")
 
 
