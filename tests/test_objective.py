@@ -39,6 +39,10 @@ def make(seed=0, unknown=0.2):
     )
 
 
+def value(loss):
+    return float(loss.detach())
+
+
 def only(head, **how):
     return Objective(**{**dict.fromkeys(HEADS, 0.0), head: 1.0}, **how)
 
@@ -55,9 +59,8 @@ def test_directions_are_judged_by_cross_entropy():
     )
     weights = (2.0, 1.0, 0.5)
     weighted = log_loss(labels, p, labels=[0, 1, 2], sample_weight=np.array(weights)[labels])
-    assert float(only("direction", class_weights=weights)(forecast, batch)) == pytest.approx(
-        weighted, rel=1e-6
-    )
+    found = only("direction", class_weights=weights)(forecast, batch)
+    assert value(found) == pytest.approx(weighted, rel=1e-6)
 
 
 def test_returns_are_judged_by_squares_or_by_huber():
@@ -65,13 +68,13 @@ def test_returns_are_judged_by_squares_or_by_huber():
     known = ~torch.isnan(batch.expected_return)
     target, made = batch.expected_return[known].numpy(), forecast.expected_return[known]
     made = made.detach().numpy()
-    assert float(only("expected_return", return_loss="mse")(forecast, batch)) == pytest.approx(
+    assert value(only("expected_return", return_loss="mse")(forecast, batch)) == pytest.approx(
         mean_squared_error(target, made), rel=1e-6
     )
     error = np.abs(target - made)
     huber = np.where(error < 0.7, error**2 / 2, 0.7 * (error - 0.35)).mean()
     found = only("expected_return", huber_delta=0.7)(forecast, batch)
-    assert float(found) == pytest.approx(huber, rel=1e-6)
+    assert value(found) == pytest.approx(huber, rel=1e-6)
 
 
 def test_quantiles_are_judged_by_the_pinball_loss():
@@ -82,7 +85,7 @@ def test_quantiles_are_judged_by_the_pinball_loss():
         mean_pinball_loss(target, forecast.quantiles[..., k][known].detach().numpy(), alpha=level)
         for k, level in enumerate(QUANTILES)
     ]
-    assert float(only("quantiles")(forecast, batch)) == pytest.approx(np.mean(losses), rel=1e-6)
+    assert value(only("quantiles")(forecast, batch)) == pytest.approx(np.mean(losses), rel=1e-6)
 
 
 def test_volatility_is_judged_by_squares_of_logs_or_qlike():
@@ -91,18 +94,18 @@ def test_volatility_is_judged_by_squares_of_logs_or_qlike():
     target = batch.log_volatility[known].double().numpy()
     made = forecast.log_volatility[known].detach().double().numpy()
     found = only("volatility")(forecast, batch)
-    assert float(found) == pytest.approx(mean_squared_error(target, made), rel=1e-5)
+    assert value(found) == pytest.approx(mean_squared_error(target, made), rel=1e-5)
     ratio = np.exp(2 * target) / np.exp(2 * made)
     qlike = (ratio - np.log(ratio) - 1).mean()
     found = only("volatility", volatility_loss="qlike")(forecast, batch)
-    assert float(found) == pytest.approx(qlike, rel=1e-5)
+    assert value(found) == pytest.approx(qlike, rel=1e-5)
 
 
 def test_the_whole_is_the_weighted_sum():
     forecast, batch = make()
     weights = dict(zip(HEADS, (1.0, 0.5, 2.0, 0.25, 3.0), strict=True))
-    parts = sum(w * float(only(head)(forecast, batch)) for head, w in weights.items())
-    assert float(Objective(**weights)(forecast, batch)) == pytest.approx(parts, rel=1e-6)
+    parts = sum(w * value(only(head)(forecast, batch)) for head, w in weights.items())
+    assert value(Objective(**weights)(forecast, batch)) == pytest.approx(parts, rel=1e-6)
 
 
 # ------------------------------------------------------------------ each against the right target
@@ -199,18 +202,18 @@ def test_unknown_targets_change_nothing_and_pull_at_nothing():
     unknown = batch.direction == -1
     for part in forecast:
         assert (part.grad[unknown] == 0).all() and torch.isfinite(part.grad).all()
-    whole = float(Objective()(forecast, batch))
+    whole = value(Objective()(forecast, batch))
     moved = Forecast(
         *(torch.where(unknown.view(B, A, *[1] * (p.dim() - 2)), 9.0, p) for p in forecast)
     )
-    assert float(Objective()(moved, batch)) == whole
+    assert value(Objective()(moved, batch)) == whole
 
 
 def test_a_batch_in_which_nothing_is_known_has_no_loss_and_no_gradient():
     forecast, batch = make(unknown=1.1)
     loss = Objective()(forecast, batch)
     loss.backward()
-    assert float(loss) == 0.0
+    assert value(loss) == 0.0
     assert all((part.grad == 0).all() for part in forecast)
 
 
