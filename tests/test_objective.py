@@ -231,7 +231,7 @@ def test_gradients_are_those_of_finite_differences():
         step[index] = 0.03
         shifted = [[p + s * step if j == k else p for j, p in enumerate(double)] for s in (1, -1)]
         slope = (loss(*shifted[0]) - loss(*shifted[1])) / 0.06
-        assert float(gradient[index]) == pytest.approx(float(slope), rel=0.03, abs=2e-5)
+        assert value(gradient[index]) == pytest.approx(value(slope), rel=0.03, abs=2e-5)
 
 
 @pytest.mark.parametrize(
