@@ -264,6 +264,6 @@ def test_unknown_predictors_and_too_long_stretches_are_refused(tmp_path):
 
 def test_a_training_that_diverges_is_stopped(tmp_path):
     agent = replace(SMALL, learning_rate=1e30, gradient_clip=1e30, epochs=10)
-    with pytest.raises(InputError, match=r"training diverged: .* in epoch .* is not finite.*; lower"):
+    with pytest.raises(InputError, match=r"training diverged: .* in epoch .* is not finite"):
         agent.train(*windows(), seed=0, folder=tmp_path)
     assert not (tmp_path / MODEL).exists()
