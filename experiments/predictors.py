@@ -22,6 +22,7 @@ from experiments.cli import BAD_INPUT, complain
 from experiments.evaluation.planted import Planted, plant
 from experiments.evaluation.planted_scores import (
     ASSETS,
+    EPOCHS,
     LEAST_ROWS,
     ROWS,
     SEEDS,
@@ -105,6 +106,7 @@ def command_line() -> argparse.ArgumentParser:
     add("predictors", nargs="*", metavar="NAME", help="default: all")
     add("--seeds", type=int, default=SEEDS, help="markets of each kind; default %(default)s")
     add("--rows", type=int, default=ROWS, help="of each market; default %(default)s")
+    add("--epochs", type=int, default=EPOCHS, help="of networks; default %(default)s")
     add("--markdown", type=Path, metavar="PATH", help="write the table, between its marks if any")
     return parser
 
@@ -129,7 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             2 * max(chosen.seeds, 1) * len(names), "predictors, trainings", file=sys.stderr
         ) as progress:
             rows = measure_all(
-                names, seeds=chosen.seeds, rows=chosen.rows, advance=progress.advance
+                names,
+                seeds=chosen.seeds,
+                rows=chosen.rows,
+                epochs=chosen.epochs,
+                advance=progress.advance,
             )
     except InputError as error:
         complain(str(error))
@@ -138,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = ["python", "-m", "experiments.predictors", *(sys.argv[1:] if argv is None else argv)]
     machine, git = provenance.machine(), provenance.git_state()
     commit = (git["commit"] or "unknown")[:10] + (" with local changes" if git["dirty"] else "")
-    how = budget()
+    how = budget(chosen.epochs)
     source = (
         f"`{provenance.command_line(words)}`, {began:%Y-%m-%d}, commit {commit}: seeds 0 to "
         f"{chosen.seeds - 1}, mean (lowest to highest); {chosen.rows:,} rows of {ASSETS} assets, "

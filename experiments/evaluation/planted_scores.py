@@ -26,7 +26,7 @@ SKIPPED, TRAINING, VALIDATION = 60, 0.5, 0.6
 STRENGTH = 0.8
 ROWS, ASSETS = 4_000, 16
 LEAST_ROWS = 600
-SEEDS = 3
+SEEDS, EPOCHS = 3, 6
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,23 @@ class Score:
         return self.r2 / planted.best_r2
 
 
-def budget() -> FitSettings:
+def budget(epochs: int = EPOCHS) -> FitSettings:
     """The training that all networks get here."""
     from networks.fit_settings import FitSettings
 
-    return FitSettings(epochs=6, batch_size=32, learning_rate=7e-3, patience=6, reduce_patience=0)
+    return FitSettings(
+        epochs=epochs, batch_size=32, learning_rate=7e-3, patience=epochs, reduce_patience=0
+    )
 
 
-def measure(name: str, planted: Planted, seed: int) -> Score:
+def measure(name: str, planted: Planted, seed: int, epochs: int = EPOCHS) -> Score:
     """Trains a predictor on the first half of a market and judges it on the last two fifths.
 
     Networks have the settings of the catalogue, without dropout.
 
     Args:
         name: of the predictor. planted: the market. seed: of the first parameters and the order.
+        epochs: of networks.
     """
     import torch
 
@@ -104,7 +107,7 @@ def measure(name: str, planted: Planted, seed: int) -> Score:
         else:
             fit(
                 predictor, planted.panel, targets, train, validation,
-                settings=budget(), seed=seed,
+                settings=budget(epochs), seed=seed,
             )  # fmt: skip
     seconds = time.process_time() - began
     up, expected = [], []
@@ -154,6 +157,7 @@ def measure_all(
     rows: int = ROWS,
     assets: int = ASSETS,
     strength: float = STRENGTH,
+    epochs: int = EPOCHS,
     advance: Callable[[int], None] | None = None,
 ) -> list[Row]:
     """Every predictor on the same markets.
@@ -161,6 +165,7 @@ def measure_all(
     Args:
         names: of predictors. seeds: markets of each kind, seeds 0, 1, ...
         rows, assets: of each market. strength: of the signal.
+        epochs: of networks.
         advance: called with the number of trainings done since the last call.
 
     Raises:
@@ -173,12 +178,13 @@ def measure_all(
         raise InputError(f"unknown predictor {unknown[0]!r}; known: {', '.join(PREDICTORS)}")
     whole_number(seeds, "seeds", 1)
     whole_number(rows, "rows", LEAST_ROWS)
+    whole_number(epochs, "epochs", 1)
     found = [Row(name, [], []) for name in names]
     for seed in range(seeds):
         for kind, correlation in (("signal", strength), ("noise", 0.0)):
             market = plant(n_rows=rows, n_assets=assets, strength=correlation, seed=seed)
             for row in found:
-                getattr(row, kind).append(measure(row.name, market, seed))
+                getattr(row, kind).append(measure(row.name, market, seed, epochs))
                 if advance is not None:
                     advance(1)
     return found
