@@ -68,7 +68,9 @@ class Rows:
         features = setting.features.reshape(n_rows, market.n_assets, -1)
         sigma = ewma_volatility(standing_prices(market)[1], market.tradable)
         sigma *= math.sqrt(market.periods_per_year)
-        rate = np.broadcast_to(costs.commission + costs.half_spread, (n_rows - 1, market.n_assets))
+        # Under `same_close` a schedule has a row more, for forced sales after the last decision.
+        rate = (costs.commission + costs.half_spread)[: n_rows - 1]
+        rate = np.broadcast_to(rate, (n_rows - 1, market.n_assets))
         if see_costs:
             # What the last decision paid; what this one will pay is known at its execution.
             paid = np.vstack([rate[:1], rate])

@@ -12,7 +12,7 @@ from agents.learner import CHECKPOINT, MODEL
 from agents.path_market import JUDGED, FlatPortfolioPolicy, PathMarket
 from agents.rollout import rollout
 from agents.row_market import PortfolioPolicy, Rows
-from envs.data import simulated
+from envs.data import futures, simulated
 from envs.data.synthetic import synthetic
 from envs.errors import InputError
 from envs.features import build_features, observed_features
@@ -116,6 +116,26 @@ def test_with_a_memory_training_on_rows_earns_what_the_env_pays(execution, keywo
         without = rows.trade(network, start, length, from_cash=True)
     np.testing.assert_allclose(path.net_return[0], followed.net_return, atol=1e-8)
     assert not np.allclose(path.turnover, without.turnover, atol=1e-3)
+
+
+@pytest.mark.parametrize("execution", ["same_close", "next_close"])
+def test_a_schedule_of_costs_is_charged_on_its_days(execution):
+    market = futures(start="2000-01-03", end="2000-07-03", symbols=["ES1 Index", "TY1 Comdty"])
+    raw = build_features(market, ["return_1"])
+    features = StandardScaler().fit(raw, 1, 60).transform(raw)
+    setting = make_setting(
+        market, features, start=20, stop=90, window=4, observation="indexed", execution=execution,
+        cost=ProportionalCost(0.0, "one_way_cost"), **LONG_SHORT,
+    )  # fmt: skip
+    rows = Rows("x", setting, see_costs=True)
+    agent = replace(SMALL, joint=False, see_costs=True)
+    network = shaken(agent.network(setting, rows.n_features))
+    followed = rollout(PortfolioPolicy("x", network, rows), PortfolioEnv.from_setting(setting))
+    with torch.inference_mode():
+        start, length = np.array([setting.first]), setting.last - setting.first
+        path = rows.trade(network, start, length, from_cash=True)
+    np.testing.assert_allclose(path.net_return[0], followed.net_return, atol=1e-8)
+    assert followed.costs["spread"].sum() > 1e-4
 
 
 def test_no_training_draws_the_paths_on_which_epochs_are_judged():
