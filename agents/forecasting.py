@@ -27,7 +27,7 @@ from agents.learner import MODEL, Advance, Log, Trained
 from envs.errors import InputError
 from envs.simulation import Setting
 from networks.fit_settings import FitSettings
-from networks.predictors import Baseline, InputShape, Predictor, make_predictor
+from networks.predictors import PREDICTORS, Baseline, InputShape, Predictor, make_predictor
 from networks.targets import Targets, make_targets, usable_rows
 from networks.tensor_file import read_tensors, write_tensors
 from networks.windows import as_panel
@@ -66,6 +66,10 @@ class Forecasting(FitSettings):
     def __post_init__(self) -> None:
         with said("agent."):
             super().__post_init__()
+        if self.predictor not in PREDICTORS:
+            # Its message has the known names; the shape does not matter.
+            with said("agent.predictor: "):
+                make_predictor(self.predictor, InputShape(1, 1, 1))
         if not self.name:
             object.__setattr__(self, "name", self.predictor)
         self.make_allocator()

@@ -276,7 +276,7 @@ def test_the_seed_decides(windows, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"predictor": "lstn"}, "unknown predictor 'lstn'; did you mean lstm"),
+        ({"predictor": "lstn"}, "agent.predictor: unknown predictor 'lstn'; did you mean lstm"),
         ({"predictor_settings": {"hiden": [3]}}, "agent.predictor_settings: .*hiden"),
         ({"allocator": "kelly"}, "unknown agent.allocator 'kelly'"),
         ({"allocator_settings": {"k": 0}}, "agent.allocator_settings.k=0 must be >= 1"),
