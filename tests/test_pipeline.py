@@ -102,6 +102,8 @@ def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
         agent += ["agent.learning_starts=64", "agent.buffer_size=1000"]
     if recipe == "olps":  # trains nothing
         small, agent = [*small[:-1], "features=none"], []
+    if recipe == "deep_portfolio":
+        agent = [f"agent.{s}" for s in ("epochs=1", "updates=2", "length=16", "batch_size=2")]
     if recipe == "leaderboard":
         ppo = ["total_steps=512", "num_envs=16", "evaluations=2", "n_steps=16", "batch_size=64"]
         ddpg = [*ppo[:3], "learning_starts=64", "buffer_size=1000"]
