@@ -12,7 +12,6 @@ import envs.simulation
 from agents.baselines import InverseVolatility
 from agents.training import SB3Policy
 from envs.data import cash
-from envs.data.store import cache_folder
 from envs.data.synthetic import synthetic
 from envs.errors import InputError
 from envs.features.releases import Releases
@@ -27,7 +26,7 @@ from experiments.auditing.future import change_after, move_price
 from experiments.auditing.learning import Learner, check_training
 from tests import leaks
 from tests.gaps import with_halts, with_listing
-from tests.test_pipeline import CONFIGS, FORECASTING
+from tests.test_pipeline import CONFIGS, FORECASTING, FUTURES, with_data
 
 SMALL = [
     "data=synthetic", "data.n_rows=420", "data.n_assets=3", "evaluation.n_bootstrap=40",
@@ -37,14 +36,8 @@ SMALL = [
     "evaluation.baselines.maximum_sharpe=null", "evaluation.baselines.risk_parity=null",
     "evaluation.baselines.hierarchical_risk_parity=null",
 ]  # fmt: skip
-# What a recipe needs of its own data, cut down; all others run on a synthetic panel.
-OWN = {
-    name: [
-        "data.symbols=[ES1 Index,TY1 Comdty,GC1 Comdty]", "data.start='2004-01-01'",
-        "evaluation.test_start='2020-01-01'", "evaluation.n_bootstrap=40", "env.window=10",
-    ]
-    for name in ("deep_momentum", "momentum_transformer")
-} | FORECASTING  # fmt: skip
+# Recipes that are audited on their own data, cut down; all others run on a synthetic panel.
+OWN = FUTURES | FORECASTING
 ROLLING = ["features.scaler._target_=envs.features.RollingScaler", "+features.scaler.window=21"]
 AGENT = ["agent=ppo", "agent.architecture=mlp", "agent.network=[8]"]
 
@@ -279,17 +272,12 @@ RECIPES = sorted(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", with_data(RECIPES))
 def test_every_recipe_is_clean(recipe):
     """On small data, but for simulated markets, whose own a recipe needs."""
     if "/" in recipe or recipe in OWN:
         with initialize_config_module("hydra_conf", version_base="1.3"):
             cfg = compose("config", [f"+exp={recipe}", *OWN.get(recipe, [])])
-        if (
-            cfg.data._target_ == "envs.data.futures"
-            and not (cache_folder() / "futures.h5").exists()
-        ):
-            pytest.skip("the futures were not fetched: python -m envs.data fetch futures")
     else:
         cfg = config(f"+exp={recipe}")
     report = audit(cfg, days=3)

@@ -15,6 +15,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from envs.data.store import cache_folder
 from envs.data.synthetic import synthetic
 from envs.errors import InputError
 from experiments import pipeline
@@ -44,6 +45,24 @@ FORECASTING = {
         )),
     ],
 }  # fmt: skip
+
+# Recipes on three futures.
+FUTURES = {
+    name: [
+        "data.symbols=[ES1 Index,TY1 Comdty,GC1 Comdty]", "data.start='2004-01-01'",
+        "evaluation.test_start='2020-01-01'", "evaluation.workers=1", "env.window=10",
+    ]
+    for name in ("deep_momentum", "momentum_transformer")
+}  # fmt: skip
+needs_futures = pytest.mark.skipif(
+    not (cache_folder() / "futures.h5").exists(),
+    reason="the futures were not fetched: python -m envs.data fetch futures",
+)
+
+
+def with_data(recipes):
+    """Recipes as parameters; those on futures are skipped where they were not fetched."""
+    return [pytest.param(r, marks=needs_futures) if r in FUTURES else r for r in recipes]
 
 
 def config(*overrides):
@@ -90,7 +109,7 @@ def test_every_option_composes_and_instantiates(choice, tmp_path):
         assert pipeline.build(cfg, group) is not None
 
 
-@pytest.mark.parametrize("recipe", options("exp"))
+@pytest.mark.parametrize("recipe", with_data(options("exp")))
 def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
     text = (CONFIGS / "exp" / f"{recipe}.yaml").read_text()
     assert text.startswith("# @package _global_\n# python -m experiments.run +exp=" + recipe)
@@ -102,7 +121,7 @@ def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
         agent += ["agent.learning_starts=64", "agent.buffer_size=1000"]
     if recipe == "olps":  # trains nothing
         small, agent = [*small[:-1], "features=none"], []
-    if recipe == "deep_portfolio":
+    if recipe == "deep_portfolio" or recipe in FUTURES:
         agent = [f"agent.{s}" for s in ("epochs=1", "updates=2", "length=16", "batch_size=2")]
     if recipe == "leaderboard":
         ppo = ["total_steps=512", "num_envs=16", "evaluations=2", "n_steps=16", "batch_size=64"]
@@ -112,6 +131,8 @@ def test_every_recipe_says_its_command_and_runs_small(recipe, tmp_path):
     quick = QUICK[5:] if agent else []
     if recipe in FORECASTING:
         small, agent, quick = ["evaluation.n_bootstrap=40", "n_seeds=1"], FORECASTING[recipe], []
+    if recipe in FUTURES:
+        small, quick = ["evaluation.n_bootstrap=40", "n_seeds=1", *FUTURES[recipe]], []
     cfg = config(f"+exp={recipe}", *small, *agent, *quick)
     assert np.isfinite(pipeline.run(cfg, tmp_path))
     assert (tmp_path / "report.html").stat().st_size > 10_000
