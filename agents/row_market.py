@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -61,7 +62,8 @@ class Rows:
                 f"{name} is trained through proportional costs without delay; choose "
                 "cost=proportional, schedule or free, and env.delay=0"
             )
-        self.setting = setting
+        self.setting, self.name = setting, name
+        self._how = {"volatility": volatility, "leverage": leverage, "see_costs": see_costs}
         market, n_rows = setting.market, setting.market.n_rows
         self.window = setting.window
         self.free = None if setting.mask is None else market.tradable
@@ -85,6 +87,10 @@ class Rows:
             full = np.minimum(volatility / np.where(known, sigma, np.inf), leverage)
             self.full = np.where(known, full, 0.0) / count
         self.rate = rate
+
+    def of(self, setting: Setting) -> Rows:
+        """The rows of another setting, read in the same way."""
+        return Rows(self.name, setting, **self._how)  # type: ignore[arg-type]
 
     @property
     def n_features(self) -> int:
@@ -171,6 +177,25 @@ class PortfolioPolicy:
     def panel(self) -> NDArray[np.float32]:
         """`[T, A * F]` the features of the setting whose rows it reads."""
         return self.market.setting.features
+
+    def hold(self, features: NDArray[np.float32], setting: Setting | None = None) -> None:
+        """Reads these features `[T, A * F]`, scaled as those of the training, from now on.
+
+        Args:
+            setting: whose prices and costs positions are scaled by, of the same rows; None where
+                only features are exchanged.
+
+        Raises:
+            InputError: if the rows do not fit each other or the network.
+        """
+        setting = setting or self.market.setting
+        wanted = (setting.market.n_rows, self.market.setting.features.shape[1])
+        if features.shape != wanted:
+            raise InputError(
+                f"{self.name} reads features {wanted}, got {features.shape}; give hold() the "
+                "features and the setting of the same rows and assets"
+            )
+        self.market = self.market.of(replace(setting, features=features))
 
     @torch.inference_mode()
     def predict(

@@ -219,6 +219,19 @@ def test_a_decision_depends_on_its_window_only(predictor, keywords):
     assert not np.array_equal(found[0][2], found[1][2])
 
 
+def test_a_policy_goes_on_with_the_rows_of_another_panel():
+    old = setting(synthetic(n_rows=120, n_assets=3, seed=5), 10, 100, **LONG_SHORT)
+    new = setting(synthetic(n_rows=150, n_assets=3, seed=6), 10, 140, **LONG_SHORT)
+    network = SMALL.network(old, 2)
+    policy = PortfolioPolicy("x", network, Rows("x", old, volatility=0.3))
+    with pytest.raises(InputError, match="the features and the setting of the same rows"):
+        policy.hold(new.features)
+    policy.hold(new.features, new)
+    fresh = PortfolioPolicy("x", network, Rows("x", new, volatility=0.3))
+    env = PortfolioEnv.from_setting(new)
+    np.testing.assert_array_equal(rollout(policy, env).weights, rollout(fresh, env).weights)
+
+
 # ------------------------------------------------------------------ bad input
 @pytest.mark.parametrize(
     ("settings", "words"),
