@@ -116,6 +116,11 @@ class Differentiable:
         """The progress bar counts epochs."""
         return self.epochs
 
+    @property
+    def decisions(self) -> int:
+        """Days that a training on fresh paths sees; 0 where that depends on the training window."""
+        return self.epochs * (self.updates or 0) * self.batch_size * self.length
+
     def objective(self, periods_per_year: float, risk_aversion: float = 1.0) -> FinancialLoss:
         """The loss.
 

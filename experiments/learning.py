@@ -112,7 +112,8 @@ def run_agents(
         policies = {str(cell.seed): one.policy for cell, one in trained.items()}
         learned.known = {
             "agent": name,
-            "steps": agents[name].trained_steps,
+            # Of those that count epochs, the days that they have seen.
+            "steps": getattr(agents[name], "decisions", agents[name].trained_steps),
             "seconds": {str(cell.seed): one.seconds for cell, one in trained.items()},
             **answer.judge(setting, pipeline.build(cfg, "cost"), policies),
         }

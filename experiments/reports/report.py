@@ -265,7 +265,13 @@ def _figures(run: Run) -> str:
     if fans:
         count = max(len(run.trajectories[n]) for n in fans)
         quartiles = " the dark band the middle half of them," if count >= paths.QUARTILES else ""
-        height = 54 + 200 * len(paths.fan_panels(run))
+        panels = paths.fan_panels(run)
+        height, beside = 54 + 200 * len(panels), ""
+        if any(relative for _, relative in panels):
+            beside = (
+                " Black: equal weight. Over the wealth of equal weight a steady slope is a steady "
+                "lead or lag; a jump is a single event."
+            )
         parts.append(
             figure_html(
                 "fan",
@@ -274,8 +280,7 @@ def _figures(run: Run) -> str:
                 f"Wealth of {', '.join(label(n) for n in fans)} over seeds: median and range.",
                 "The line, and its number, is the median over seeds (in the figure of wealth "
                 f"above it is the geometric mean),{quartiles} the light band all of them: what "
-                "the luck of training changes. Black: equal weight. Over the wealth of equal "
-                "weight a steady slope is a steady lead or lag; a jump is a single event.",
+                f"the luck of training changes.{beside}",
             )
         )
     if rows:
