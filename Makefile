@@ -38,7 +38,7 @@ docs: $(READY)
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 data: $(READY)
-	@$(BIN)/python -m envs.data fetch olps futures crypto nfci lexicon rated_news \
+	@$(BIN)/python -m envs.data fetch olps futures crypto nfci lexicon rated_news earnings \
 		|| echo "optional data could not be fetched (offline?): tests that need it are skipped"
 
 setup: $(READY)
