@@ -10,6 +10,7 @@ Zhang, Zohren and Roberts 2020; with volatility scaling Lim, Zohren and Roberts 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +22,18 @@ from torch import Tensor
 
 from agents.gradient_training import Progress, train_epochs
 from agents.learner import Trained
-from agents.path_market import FlatPortfolioPolicy, PathMarket
+from agents.path_market import FlatPortfolioPolicy, PathMarket, Traded
 from agents.row_market import PortfolioPolicy, Rows
 from envs.data.arguments import number, truth_value, whole_number
 from envs.errors import InputError
 from envs.simulation import Setting
 from networks.losses import FinancialLoss
 from networks.portfolio import PortfolioNetwork
-from networks.predictors import InputShape, make_predictor
+from networks.predictors import Baseline, InputShape, Predictor, make_predictor
+
+# Those that read rows in order are trained on whole stretches, and decide on one window: with a
+# shorter one they would decide on a past that is hardly that of the training.
+LEAST_WINDOW = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,13 @@ class Differentiable:
         for key in ("learning_rate", "gradient_clip", "volatility", "leverage"):
             if not 0 < number(getattr(self, key), f"agent.{key}") < math.inf:
                 raise InputError(f"agent.{key} must be above 0, got {getattr(self, key)}")
+        if not isinstance(self.predictor, str):
+            raise InputError(f"agent.predictor must be a name, got {self.predictor!r}")
+        for key in ("predictor_settings", "loss"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise InputError(f"agent.{key} must be a mapping, got {getattr(self, key)!r}")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
+            raise InputError(f"agent.device must be cpu, cuda or cuda:N, got {self.device!r}")
         for key in ("weight_decay", "min_delta"):
             if not 0 <= number(getattr(self, key), f"agent.{key}") < math.inf:
                 raise InputError(f"agent.{key} must be 0 or more, got {getattr(self, key)}")
@@ -160,14 +172,22 @@ class Differentiable:
         per_epoch = self.updates or max(1, round(2 * rows / self.length / self.batch_size))
         loss = self.objective(training.market.periods_per_year, training.reward.risk_aversion)
 
+        def earned(path: Traded) -> Tensor:
+            return loss(
+                path.net_return,
+                turnover=path.turnover,
+                cash=path.cash,
+                benchmark=path.benchmark,
+            )
+
         def step(rng: np.random.Generator) -> Tensor:
             starts = market.draw(rng, self.batch_size, self.length)
             path = market.trade(network, starts, self.length, from_cash=False)
-            return loss(path.net_return, turnover=path.turnover, cash=path.cash)
+            return earned(path)
 
         def score() -> float:
             path = market.judge(network, validation)
-            return -float(loss(path.net_return, turnover=path.turnover, cash=path.cash))
+            return -float(earned(path))
 
         return train_epochs(
             self, network, policy, step, per_epoch, score, seed, folder, Progress(**progress)
@@ -191,6 +211,18 @@ class Differentiable:
             predictor = make_predictor(self.predictor, shape, **self.predictor_settings)
         except ValueError as error:
             raise InputError(f"agent.predictor_settings: {error}") from None
+        if isinstance(predictor, Baseline):
+            raise InputError(
+                f"agent.predictor={self.predictor} is fitted to labels and has no gradient; choose "
+                "a network, or agent=forecasting"
+            )
+        ordered = type(predictor).encode_sequence is not Predictor.encode_sequence
+        if ordered and setting.window < LEAST_WINDOW:
+            raise InputError(
+                f"agent.predictor={self.predictor} reads rows in order, and a decision shows it "
+                f"env.window={setting.window} of them: in training it would have seen many more; "
+                f"set env.window={LEAST_WINDOW} or longer"
+            )
         return PortfolioNetwork(
             predictor,
             short=short,

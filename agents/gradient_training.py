@@ -66,7 +66,13 @@ def train_epochs(
     settings = settings_of(agent)
     if (folder / MODEL).exists():
         best, facts = read_tensors(folder / MODEL)
+        _check_ours(folder / MODEL, facts, ("agent", "curve", "best_step", "seed"))
         check_settings(folder / MODEL, facts["agent"], agent)
+        if facts["seed"] != seed:
+            raise InputError(
+                f"{folder / MODEL} was trained with seed {facts['seed']}, this run asks for "
+                f"{seed}; use another run folder, or delete the file to train anew"
+            )
         load_network(network, best, folder / MODEL)
         network.eval()
         if progress.advance is not None:
@@ -79,6 +85,7 @@ def train_epochs(
     best, best_step, done = {}, 0, 0
     if (folder / CHECKPOINT).exists():
         tensors, facts = read_tensors(folder / CHECKPOINT)
+        _check_ours(folder / CHECKPOINT, facts, ("agent", "curve", "best_step", "epoch"))
         check_settings(folder / CHECKPOINT, facts["agent"], agent)
         load_network(network, part(tensors, "network"), folder / CHECKPOINT)
         best = part(tensors, "best")
@@ -161,6 +168,15 @@ def _epoch(
     return total / n_steps
 
 
+def _check_ours(path: Path, facts: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """Raises `InputError` for a file of another kind of agent."""
+    if any(key not in facts for key in keys):
+        raise InputError(
+            f"{path} belongs to another kind of agent; use another run folder, or delete the file "
+            "to train anew"
+        )
+
+
 def _waited(curve: dict[str, list[float]], min_delta: float) -> int:
     """Epochs since the last one that was better, by more than this, than the last such one."""
     highest, waited = -np.inf, 0
@@ -172,8 +188,9 @@ def _waited(curve: dict[str, list[float]], min_delta: float) -> int:
 
 
 def _diverged(what: str, epoch: int, why: ValueError | None = None) -> InputError:
-    if isinstance(why, InputError):
-        return why
+    if why is not None and "not finite" not in str(why):
+        # What is wrong is a setting, and its message says so.
+        return InputError(str(why))
     return InputError(
         f"training diverged: {what} in epoch {epoch} is not finite{f' ({why})' if why else ''}; "
         "lower agent.learning_rate, or look for extreme features (features.scaler.clip)"

@@ -15,7 +15,7 @@ from envs.market import kernel
 from envs.market.fresh_paths import PathBlocks
 from envs.simulation import Setting
 from networks.accounting import wealth_path
-from networks.portfolio import PortfolioNetwork, towards
+from networks.portfolio import Moves, PortfolioNetwork, towards
 
 Float = NDArray[np.float64]
 MAPS = ("simplex", "long_short")
@@ -25,11 +25,13 @@ JUDGED = np.arange(512, dtype=np.uint64) + np.uint64(2**63)
 
 @dataclass(frozen=True)
 class Traded:
-    """What the stretches of a batch earned, each `[B, L]`; `cash` is the return of cash."""
+    """What the stretches of a batch earned, each `[B, L]`; `cash` is the return of cash, and
+    `benchmark` that of what the reward is in excess of, where there is one."""
 
     net_return: Tensor
     turnover: Tensor
     cash: Tensor
+    benchmark: Tensor | None = None
 
 
 def check_action_map(name: str, setting: Setting) -> None:
@@ -124,7 +126,8 @@ class PathMarket:
         inputs = self.blocks.features.reshape(n, n_rows, self.fresh.n_columns)[:, history]
         x = torch.from_numpy(inputs.copy()).view(shape).to(device)
         start = in_cash(n, shape[2], device) if from_cash else None
-        wanted, held = network.follow(x, start, after, self.full(network, n, length), None)
+        moves = Moves(before, after)
+        wanted, held = network.follow(x, start, moves, self.full(network, n, length), None)
         rate = self.rate.to(device)
         square = None if self.quadratic is None else self.quadratic.to(device)
         path = wealth_path(wanted, held, before, after, rate, torch.zeros_like(rate), square)

@@ -19,7 +19,7 @@ from envs.market import kernel
 from envs.market.legs import standing_prices
 from envs.simulation import Setting
 from networks.accounting import wealth_path
-from networks.portfolio import PortfolioNetwork, towards
+from networks.portfolio import Moves, PortfolioNetwork, towards
 from networks.targets import ewma_volatility
 
 Float = NDArray[np.float64]
@@ -116,6 +116,19 @@ class Rows:
         first, last = validation.first, validation.last
         return self.trade(network, np.array([first]), last - first, from_cash=True)
 
+    def _charged(self) -> Float:
+        """`[T-1, A]` rates; what settles is paid out, and no trade is charged for it."""
+        settles = self.setting.legs.settles
+        if settles is None:
+            return self.rate
+        rate = np.array(self.rate)
+        if self.setting.legs.before is None:
+            # The holding becomes cash at the end of the step, after its trade.
+            rate[1:][settles[:-1]] = 0.0
+        else:
+            rate[settles] = 0.0
+        return rate
+
     @cached_property
     def _tensors(self) -> dict[str, Tensor | None]:
         """What a stretch is cut from, once."""
@@ -126,8 +139,11 @@ class Rows:
             "free": self.free,
             "before": setting.legs.before,
             "after": setting.legs.after,
-            "rate": self.rate,
+            "executed": setting.legs.tradable,
+            "settles": setting.legs.settles,
+            "rate": self._charged(),
             "cash": setting.legs.cash - 1.0,
+            "benchmark": getattr(setting.legs, setting.reward.benchmark) - 1.0,
         }
         return {k: None if v is None else torch.from_numpy(np.array(v)) for k, v in arrays.items()}
 
@@ -151,12 +167,13 @@ class Rows:
         free = cut("free", rows)
         before, after = cut("before", rows), cut("after", rows)
         start = in_cash(len(inputs), inputs.shape[2], device) if from_cash else None
-        wanted, held = network.follow(inputs, start, after, cut("full", rows), free)
+        moves = Moves(before, after, cut("executed", rows), cut("settles", rows))
+        wanted, held = network.follow(inputs, start, moves, cut("full", rows), free)
         rate = cut("rate", rows)
         cash = cut("cash", rows)
         assert rate is not None and cash is not None
         path = wealth_path(wanted, held, before, after, rate, torch.zeros_like(rate))
-        return Traded(path.net_return, path.turnover, cash)
+        return Traded(path.net_return, path.turnover, cash, cut("benchmark", rows))
 
 
 class PortfolioPolicy:

@@ -25,6 +25,41 @@ class Aim(NamedTuple):
     rate: Tensor | None
 
 
+class Moves(NamedTuple):
+    """What the market does to a portfolio in L steps; None: nothing of the kind.
+
+    Attributes:
+        before, after: `[B, L, A+1]` growth of the legs before and after the trade.
+        free: `[B, L, A]` bool, what can be traded at the execution.
+        settles: `[B, L, A]` bool, what is delisted in the step: at the end of its first leg that is
+            there, its value becomes cash (`envs.market.legs.Legs`).
+    """
+
+    before: Tensor | None = None
+    after: Tensor | None = None
+    free: Tensor | None = None
+    settles: Tensor | None = None
+
+    def at_trade(self, held: Tensor, t: int) -> Tensor:
+        """`[B, A+1]` what is held just before the trade of step t."""
+        if self.before is None:
+            return held
+        return self._settled(drift(held, self.before[:, t])[0], t)
+
+    def carry(self, target: Tensor, t: int) -> Tensor:
+        """`[B, A+1]` what is held at the decision after step t."""
+        if self.after is None:
+            return target
+        held = drift(target, self.after[:, t])[0]
+        return held if self.before is not None else self._settled(held, t)
+
+    def _settled(self, weights: Tensor, t: int) -> Tensor:
+        if self.settles is None:
+            return weights
+        assets = torch.where(self.settles[:, t], 0.0, weights[:, :-1])
+        return torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
+
+
 class PortfolioNetwork(nn.Module):
     """The encoder of any predictor, with heads that name weights instead of forecasts.
 
@@ -130,7 +165,7 @@ class PortfolioNetwork(nn.Module):
         self,
         x: Tensor,
         held: Tensor | None,
-        growth_after: Tensor | None,
+        moves: Moves,
         full: Tensor | None,
         tradable: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
@@ -138,14 +173,13 @@ class PortfolioNetwork(nn.Module):
 
         Args:
             held: `[B, A+1]` at the first decision; None: what the network wants there, which is
-                returned. growth_after: `[B, L, A+1]` of the leg from a trade to the next decision;
-                None: nothing moves there. others: as `forward`.
+                returned. moves: what the market does to it. others: as `forward`.
         """
         encoded = self.encode(x)
         if self.memory is None:
             aim = self._aim(encoded, full, tradable, None)
             start = aim.weights[:, 0] if held is None else held
-            return targets(aim, start, growth_after, tradable, self.limit), start
+            return targets(aim, start, moves, self.limit), start
 
         def at(whole: Tensor | None, t: int) -> Tensor | None:
             return None if whole is None else whole[:, t : t + 1]
@@ -159,9 +193,9 @@ class PortfolioNetwork(nn.Module):
             held = aim_at(0, cash).weights[:, 0]
         start, made = held, []
         for t in range(encoded.shape[1]):
-            after = at(growth_after, t)
-            made.append(targets(aim_at(t, held), held, after, at(tradable, t), self.limit)[:, 0])
-            held = made[-1] if after is None else drift(made[-1], after[:, 0])[0]
+            move = Moves(*(at(whole, t) for whole in moves))
+            made.append(targets(aim_at(t, held), held, move, self.limit)[:, 0])
+            held = move.carry(made[-1], 0)
         return torch.stack(made, dim=1), start
 
     def _rate(self, encoded: Tensor) -> Tensor | None:
@@ -197,30 +231,39 @@ def towards(held: Tensor, aim: Tensor, rate: Tensor | None, gross: float = math.
     return torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
 
 
-def targets(
-    aim: Aim,
-    held: Tensor,
-    growth_after: Tensor | None,
-    free: Tensor | None = None,
-    gross: float = math.inf,
-) -> Tensor:
+def targets(aim: Aim, held: Tensor, moves: Moves, gross: float = math.inf) -> Tensor:
     """`[B, L, A+1]` the target of every trade of a portfolio that follows these aims.
 
     Args:
-        held: `[B, A+1]` at the first decision. growth_after: `[B, L, A+1]` of the leg from a trade
-            to the next decision; None: nothing moves there.
-        free: `[B, L, A]` whether an asset can be traded; what is held of others stays. None: all.
-        gross: as in `towards`.
+        held: `[B, A+1]` at the first decision. moves: what the market does to it.
+        gross: as in `towards`; inf: long-only.
     """
-    if aim.rate is None and free is None:
+    if aim.rate is None and moves.free is None:
         return aim.weights
     made = []
     for t in range(aim.weights.shape[1]):
         rate = None if aim.rate is None else aim.rate[:, t]
         target = towards(held, aim.weights[:, t], rate, gross)
-        if free is not None:
-            assets = torch.where(free[:, t], target[:, :-1], held[:, :-1])
-            target = torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)
+        if moves.free is not None:
+            target = _executed(moves.at_trade(held, t), target, moves.free[:, t], gross)
         made.append(target)
-        held = target if growth_after is None else drift(target, growth_after[:, t])[0]
+        held = moves.carry(target, t)
     return torch.stack(made, dim=1)
+
+
+def _executed(drifted: Tensor, target: Tensor, free: Tensor, gross: float) -> Tensor:
+    """The target as far as it can be traded: what is stuck stays, the rest is shared out.
+
+    As the kernel has it (`trade_one_nb`), but for the share of the value that the costs take.
+    """
+    stuck = torch.where(free, 0.0, drifted[:, :-1])
+    wished = torch.where(free, target[:, :-1], 0.0)
+    if gross < math.inf:
+        room = gross - stuck.abs().sum(dim=-1, keepdim=True)
+        share = (room / wished.abs().sum(dim=-1, keepdim=True).clamp_min(1e-12)).clamp(0.0, 1.0)
+    else:
+        # Cash is a wish, too: what is not stuck keeps its proportions.
+        whole = wished.sum(dim=-1, keepdim=True) + target[:, -1:]
+        share = (1.0 - stuck.sum(dim=-1, keepdim=True)) / whole.clamp_min(1e-12)
+    assets = stuck + wished * share
+    return torch.cat([assets, 1.0 - assets.sum(dim=-1, keepdim=True)], dim=-1)

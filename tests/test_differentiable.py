@@ -74,20 +74,31 @@ def test_training_earns_what_the_env_pays(tmp_path, execution, patient, keywords
     np.testing.assert_allclose(path.turnover[0], followed.turnover, atol=1e-6)
 
 
+@pytest.mark.parametrize("execution", ["same_close", "next_close", "next_open"])
+@pytest.mark.parametrize("patient", [True, False])
 @pytest.mark.parametrize("keywords", [{"action": "simplex"}, LONG_SHORT], ids=["long", "short"])
-def test_what_is_not_listed_is_not_held_and_a_halt_is_lived_through(keywords):
-    market = with_listing(synthetic(n_rows=200, n_assets=4, seed=2), asset=0, row=100)
-    market = with_halts(market, slice(120, 125), asset=1)
-    part = setting(market, 60, 150, **keywords)
-    rows = Rows(SMALL.name, part)
-    network = SMALL.network(part, rows.inputs.shape[2]).eval()
+def test_listings_halts_and_delistings_are_trained_as_the_env_has_them(
+    execution, patient, keywords
+):
+    market = with_listing(synthetic(n_rows=220, n_assets=5, seed=2, ohlcv=True), asset=0, row=100)
+    market = with_halts(market, slice(120, 128), asset=1)
+    market = with_halts(market, slice(124, 126), asset=2)
+    # A halt without an end is a delisting; its holders are paid 0.4 of the last close.
+    market = replace(with_halts(market, slice(140, 220), asset=3), delisting_value=0.4)
+    assert np.isfinite(market.delisting_value).any()
+    part = setting(market, 60, 200, execution=execution, **keywords)
+    rows = Rows("x", part)
+    torch.manual_seed(0)
+    network = replace(SMALL, patient=patient).network(part, rows.n_features).eval()
     followed = rollout(PortfolioPolicy("x", network, rows), PortfolioEnv.from_setting(part))
-    assert not followed.weights[:40, 0].any() and followed.weights[45:, 0].any()
+    assert not followed.weights[:39, 0].any() and followed.weights[45:, 0].any()
     with torch.inference_mode():
         path = rows.trade(network, np.array([part.first]), part.last - part.first, from_cash=True)
-    # Up to the halt the two agree; in it the kernel knows more of what cannot be traded.
-    np.testing.assert_allclose(path.net_return[0, :58], followed.net_return[:58], atol=1e-8)
-    assert bool(torch.isfinite(path.net_return).all())
+    # The share that costs take of what is stuck is the kernel's alone.
+    np.testing.assert_allclose(path.net_return[0], followed.net_return, atol=3e-5)
+    # What a delisting pays counts as traded here, and is not charged.
+    others = np.setdiff1d(np.arange(len(followed.turnover)), [79, 80])
+    np.testing.assert_allclose(path.turnover[0][others], followed.turnover[others], atol=3e-3)
 
 
 # ------------------------------------------------------------------ learning
@@ -116,7 +127,7 @@ def test_costs_teach_patience(tmp_path):
 
 # ------------------------------------------------------------------ repeat, resume, refuse
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
-    training, validation = windows()
+    training, validation = windows(window=10)
     agent = replace(SMALL, predictor="lstm", predictor_settings={"hidden": (8,), "dropout": 0.3})
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
         # Whatever was drawn from torch's generator before has no say.
@@ -127,7 +138,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
 
 
 def test_an_interrupted_training_ends_with_the_bits_of_an_unbroken_one(tmp_path):
-    training, validation = windows()
+    training, validation = windows(window=10)
     agent = replace(SMALL, predictor="lstm", predictor_settings={"hidden": (8,), "dropout": 0.3})
     whole = agent.train(training, validation, seed=0, folder=tmp_path / "whole")
 
@@ -163,6 +174,8 @@ def test_a_finished_training_is_read_and_not_repeated(tmp_path):
     np.testing.assert_array_equal(
         rollout(first.policy, env).weights, rollout(again.policy, env).weights
     )
+    with pytest.raises(InputError, match="trained with seed 0, this run asks for 1"):
+        SMALL.train(training, validation, seed=1, folder=tmp_path)
     with pytest.raises(InputError, match=r"agent\.learning_rate=0\.003, this run asks for 0\.1"):
         replace(SMALL, learning_rate=0.1).train(training, validation, seed=0, folder=tmp_path)
 
@@ -208,7 +221,7 @@ def test_a_decision_depends_on_its_window_only(predictor, keywords):
     other = replace(market, close=close, tradable=None)
     found = []
     for one, rows in ((market, features), (other, FeaturePanel(values, features.names))):
-        part = setting(one, 10, 100, features=rows, **keywords)
+        part = setting(one, 10, 100, features=rows, window=10, **keywords)
         torch.manual_seed(0)
         market_rows = Rows(agent.name, part, see_costs=agent.see_costs)
         network = agent.network(part, market_rows.inputs.shape[2])
@@ -243,6 +256,9 @@ def test_a_policy_goes_on_with_the_rows_of_another_panel():
         ({"loss": {}}, "agent.loss: a loss needs a weight above 0"),
         ({"patient": 1}, "agent.patient"),
         ({"min_delta": -1.0}, "agent.min_delta must be 0 or more"),
+        ({"device": "gpu"}, "agent.device must be cpu, cuda or cuda:N"),
+        ({"predictor": 3}, "agent.predictor must be a name, got 3"),
+        ({"loss": None}, "agent.loss must be a mapping"),
     ],
 )
 def test_wrong_settings_are_refused(settings, words):
@@ -266,6 +282,24 @@ def test_settings_of_the_market_that_cannot_be_differentiated_are_refused(
 ):
     with pytest.raises(InputError, match=words):
         SMALL.train(*windows(**keywords), seed=0, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"predictor": "linear"}, "agent.predictor=linear is fitted to labels and has no gradient"),
+        ({"predictor": "lstm"}, r"env\.window=2 of them.*set env\.window=10 or longer"),
+    ],
+)
+def test_predictors_that_would_not_learn_what_they_decide_on_are_refused(tmp_path, settings, words):
+    with pytest.raises(InputError, match=words):
+        replace(SMALL, predictor_settings={}, **settings).train(*windows(), seed=0, folder=tmp_path)
+
+
+def test_the_information_ratio_has_the_benchmark_of_the_reward(tmp_path):
+    agent = replace(SMALL, loss={"information_ratio": 1.0}, epochs=1)
+    trained = agent.train(*windows(), seed=0, folder=tmp_path)
+    assert np.isfinite(trained.curve["validation"]).all()
 
 
 def test_unknown_predictors_and_too_long_stretches_are_refused(tmp_path):
