@@ -15,6 +15,7 @@ portfolio may not short is left in cash.
 from __future__ import annotations
 
 import difflib
+import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ class Allocator:
 
     Attributes:
         horizon: rows of the expected return that is read, one of `HORIZONS`.
-        hold_below: turnover (sum of |change of weight| over the assets) below which nothing is
-            traded: a small change of a forecast does not earn its costs. 0: always trade.
+        hold_below: turnover (sum of |change of weight| over the assets) below which the weights of
+            the decision are asked for again: a small change of a forecast does not earn its costs.
+            Nothing is traded then where actions are orders (`env.action=trade`); other actions name
+            weights, to which prices that moved until the execution are traded back. 0: never.
     """
 
     horizon: int = 1
@@ -94,7 +97,8 @@ class Allocator:
             assets[tradable] = wished * free
         assets = limits.within(assets) if limits.short else assets
         if self.hold_below and np.abs(assets - held[:-1]).sum() < self.hold_below:
-            assets = limits.within(held[:-1])
+            # Long-only holdings as they are: cut by a rounding, they would be an order.
+            assets = limits.within(held[:-1]) if limits.short else held[:-1].copy()
         return np.append(assets, 1.0 - assets.sum())
 
 
@@ -102,7 +106,8 @@ class Allocator:
 class TopK(Allocator):
     """The k assets with the highest expected excess return per unit of volatility.
 
-    With shorts, the k lowest as well, half of the gross leverage on each side.
+    With shorts, the k lowest as well, half of the gross leverage on each side. Where but one asset
+    trades, it is held long or short by the sign of what is expected, with all of the leverage.
 
     Attributes:
         k: at most; where fewer trade, all of them (of each side: half of them).
@@ -125,6 +130,8 @@ class TopK(Allocator):
         score = outlook.excess(self.horizon) / outlook.volatility
         if not limits.short:
             return limits.gross * self._side(score, self.k)
+        if len(score) == 1:
+            return limits.gross * np.sign(score)
         k = min(self.k, len(score) // 2)
         return 0.5 * limits.gross * (self._side(score, k) - self._side(-score, k))
 
@@ -331,17 +338,22 @@ ALLOCATORS: dict[str, Callable[..., Allocator]] = {
 }
 
 
-def make_allocator(name: str, **settings: Any) -> Allocator:
+def make_allocator(name: str, /, **settings: Any) -> Allocator:
     """The allocator of this name; `settings` go to its constructor.
 
     Raises:
         InputError: for an unknown name, with the nearest ones and the list; for wrong settings.
     """
-    if name not in ALLOCATORS:
+    if not isinstance(name, str) or name not in ALLOCATORS:
         near = difflib.get_close_matches(str(name), ALLOCATORS, n=2, cutoff=0.6)
         meant = f"; did you mean {' or '.join(near)}?" if near else "."
         raise InputError(f"unknown agent.allocator {name!r}{meant} Known: {', '.join(ALLOCATORS)}")
-    try:
-        return ALLOCATORS[name](**settings)
-    except TypeError as error:
-        raise InputError(f"agent.allocator_settings: {error}") from None
+    known = list(inspect.signature(ALLOCATORS[name]).parameters)
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise InputError(
+                f"agent.allocator_settings has no {key} ({name}){meant} Known: {', '.join(known)}"
+            )
+    return ALLOCATORS[name](**settings)

@@ -24,11 +24,14 @@ from numpy.typing import NDArray
 from agents.allocators import Allocator, make_allocator
 from agents.forecast_policy import ForecastPolicy
 from agents.learner import MODEL, Advance, Log, Trained
+from envs.data.arguments import number
 from envs.errors import InputError
+from envs.market.legs import standing_prices
 from envs.simulation import Setting
 from networks.fit_settings import FitSettings
+from networks.objective import Objective
 from networks.predictors import PREDICTORS, Baseline, InputShape, Predictor, make_predictor
-from networks.targets import Targets, make_targets, usable_rows
+from networks.targets import LEAST_VOLATILITY, Targets, make_targets, usable_rows
 from networks.tensor_file import read_tensors, write_tensors
 from networks.windows import as_panel
 
@@ -65,11 +68,21 @@ class Forecasting(FitSettings):
 
     def __post_init__(self) -> None:
         with said("agent."):
+            # Of a recipe it comes as a mapping: an objective of Hydra's making would not say whose
+            # it is.
+            if isinstance(self.objective, Mapping):
+                object.__setattr__(self, "objective", _objective(self.objective))
             super().__post_init__()
-        if self.predictor not in PREDICTORS:
+        for key in ("predictor_settings", "allocator_settings"):
+            _check_mapping(key, getattr(self, key))
+        if not isinstance(self.predictor, str) or self.predictor not in PREDICTORS:
             # Its message has the known names; the shape does not matter.
             with said("agent.predictor: "):
                 make_predictor(self.predictor, InputShape(1, 1, 1))
+        if number(self.threshold, "agent.threshold") < 0:
+            raise InputError(
+                f"agent.threshold must be 0 or more, in units of volatility, got {self.threshold!r}"
+            )
         if not self.name:
             object.__setattr__(self, "name", self.predictor)
         self.make_allocator()
@@ -105,7 +118,7 @@ class Forecasting(FitSettings):
             execution = "same_close"
         else:
             execution = "next_close" if legs.after is None else "next_open"
-        with said("agent.threshold: " if self.threshold < 0 else ""):
+        with said(""):
             return make_targets(
                 market.close,
                 execution=execution,
@@ -152,6 +165,8 @@ class Forecasting(FitSettings):
             predictor = self.make_predictor(training)
         targets = self.targets(training)
         rows = self.rows(training, validation, targets)
+        for where, part in zip(("training", "validation"), rows, strict=True):
+            self._refuse_still(training, targets, part, where)
         if isinstance(predictor, Baseline):
             curve, best = self._fit_baseline(predictor, training, targets, rows, folder)
             # Validation rows chose the penalty, or the number of trees, of everything.
@@ -175,11 +190,34 @@ class Forecasting(FitSettings):
             )
         if not training.n_features:
             raise InputError(f"{self.name} needs features to read; choose features=default")
-        needed = self.make_allocator().history
+        allocator = self.make_allocator()
+        if allocator.hold_below and training.action_map.name != "trade":
+            raise InputError(
+                f"agent.allocator_settings.hold_below={allocator.hold_below:g} needs "
+                f"env.action=trade, whose actions are orders: those of "
+                f"{training.action_map.name} name weights, and what prices moved until the "
+                "execution would be traded back; set env.action=trade, or leave hold_below at 0"
+            )
+        needed = allocator.history
         if validation.first < needed:
             raise InputError(
                 f"agent.allocator={self.allocator} needs {needed} past returns, and validation "
                 f"begins at row {validation.first}; shorten agent.allocator_settings.window"
+            )
+
+    def _refuse_still(
+        self, setting: Setting, targets: Targets, rows: NDArray[np.int64], where: str
+    ) -> None:
+        """Refuses rows on which no price has ever moved, and no target is known for that."""
+        if np.isfinite(targets.volatility[rows]).any():
+            return
+        close = standing_prices(setting.market)[1][: int(rows[-1]) + 1]
+        moves = np.abs(close[1:] / close[:-1] - 1.0)
+        if not (moves > LEAST_VOLATILITY).any():
+            raise InputError(
+                f"{self.name}: no price moves up to the last row of the {where} window, so that no "
+                "return has a volatility to be measured in, and there is nothing to forecast; "
+                "choose other symbols, or another market"
             )
 
     def _about(self) -> dict[str, Any]:
@@ -262,6 +300,22 @@ class Forecasting(FitSettings):
 def _panel(setting: Setting) -> NDArray[np.float32]:
     """`[T, A, F]`, a view."""
     return setting.features.reshape(len(setting.features), setting.market.n_assets, -1)
+
+
+def _check_mapping(key: str, value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InputError(
+            f"agent.{key} must be a mapping of names to values, {{}} for none, got {value!r}"
+        )
+
+
+def _objective(settings: Mapping[str, Any]) -> Objective:
+    """The objective of these settings."""
+    known = [f.name for f in fields(Objective)]
+    for key in settings:
+        if key not in known:
+            raise InputError(f"agent.objective has no {key}. Known: {', '.join(known)}")
+    return Objective(**settings)
 
 
 @contextmanager

@@ -84,6 +84,11 @@ class FitSettings:
         for key, known in (("optimizer", OPTIMIZERS), ("precision", tuple(PRECISIONS))):
             if getattr(self, key) not in known:
                 raise ValueError(f"unknown {key} {getattr(self, key)!r}; known: {', '.join(known)}")
+        if not isinstance(self.objective, Objective):
+            raise ValueError(
+                "objective must be a mapping of its settings, or an Objective; {} has its "
+                f"defaults, got {self.objective!r}"
+            )
         if not re.fullmatch(r"cpu|cuda(:\d+)?", str(self.device)):
             raise ValueError(f"device must be cpu, cuda or cuda:N, got {self.device!r}")
         if self.precision == "16" and self.device == "cpu":

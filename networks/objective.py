@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,8 +53,10 @@ class Objective:
 
     def __post_init__(self) -> None:
         for head in HEADS:
-            if not (math.isfinite(getattr(self, head)) and getattr(self, head) >= 0):
-                raise ValueError(f"objective.{head} must be 0 or more, got {getattr(self, head)}")
+            if not (_is_number(getattr(self, head)) and getattr(self, head) >= 0):
+                raise ValueError(
+                    f"objective.{head} must be a number, 0 or more, got {getattr(self, head)!r}"
+                )
         if not any(getattr(self, head) for head in HEADS):
             raise ValueError(f"objective has no head to learn; give one a weight: {HEADS}")
         for key, known in (
@@ -63,16 +67,19 @@ class Objective:
                 raise ValueError(
                     f"unknown objective.{key} {getattr(self, key)!r}; known: {', '.join(known)}"
                 )
-        if not (math.isfinite(self.huber_delta) and self.huber_delta > 0):
-            raise ValueError(f"objective.huber_delta must be above 0, got {self.huber_delta}")
+        if not (_is_number(self.huber_delta) and self.huber_delta > 0):
+            raise ValueError(
+                f"objective.huber_delta must be a number above 0, got {self.huber_delta!r}"
+            )
         if self.class_weights is not None:
-            weights = tuple(float(w) for w in self.class_weights)
-            if len(weights) != 3 or not all(math.isfinite(w) and w > 0 for w in weights):
+            given: Any = self.class_weights
+            weights = tuple(given) if isinstance(given, Sequence) else ()
+            if len(weights) != 3 or not all(_is_number(w) and w > 0 for w in weights):
                 raise ValueError(
                     "objective.class_weights must be three numbers above 0, for sell, hold and "
-                    f"buy, got {list(weights)}"
+                    f"buy, or null: all alike; got {given!r}"
                 )
-            object.__setattr__(self, "class_weights", weights)
+            object.__setattr__(self, "class_weights", tuple(float(w) for w in weights))
 
     def parts(self, forecast: Forecast, batch: Batch) -> Parts:
         """Sum and number of the losses of each head that has a weight, in float32."""
@@ -150,6 +157,11 @@ def was_right(forecast: Forecast, batch: Batch) -> tuple[Tensor, Tensor]:
     """`[B, A]` 1 where the likeliest direction is that of the target, and where that is known."""
     known = batch.direction != UNKNOWN
     return (forecast.direction.detach().argmax(dim=-1) == batch.direction).float(), known
+
+
+def _is_number(value: object) -> bool:
+    """Whether this is a finite number: truth values and text are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _known(target: Tensor) -> tuple[Tensor, Tensor]:

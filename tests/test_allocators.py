@@ -86,6 +86,14 @@ def test_top_k_never_holds_one_asset_on_both_sides():
     assert found == pytest.approx([0.5, 0, -0.5, 1])
 
 
+@pytest.mark.parametrize("invested", [False, True])
+def test_top_k_holds_a_single_asset_by_its_sign(invested):
+    for expected, weight in ((0.002, 0.75), (-0.002, -0.75), (0.0, 0.0)):
+        seen = outlook([expected])
+        found = decide(TopK(k=1, invested=invested), seen, Limits(True, 1.5, 0.75))
+        assert found == pytest.approx([weight, 1.0 - weight])
+
+
 def test_the_horizon_chooses_the_forecast_that_is_read():
     seen = outlook([0.001, 0.002])
     seen.expected[0, 2] = 1.0
@@ -272,7 +280,12 @@ def test_a_small_change_is_not_traded():
         ),
         (lambda: VolatilityTarget(window=1), ".window=1 must be >= 2"),
         (lambda: make_allocator("topk"), "unknown agent.allocator 'topk'; did you mean top_k"),
-        (lambda: make_allocator("top_k", n=3), ": .* argument 'n'"),
+        (lambda: make_allocator(3), "unknown agent.allocator 3"),
+        (
+            lambda: make_allocator("top_k", k2=3),
+            " has no k2 .top_k.; did you mean k. Known: horizon, hold_below, k, by, invested",
+        ),
+        (lambda: make_allocator("top_k", name=3), " has no name .top_k."),
         (
             lambda: MeanVariance(risk_aversion=0.0),
             ".risk_aversion must be positive",

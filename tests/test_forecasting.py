@@ -168,6 +168,20 @@ def test_every_action_map_gets_the_weights(market, tmp_path, action, limits):
         assert done.weights[2:, :-1].max(axis=1) == pytest.approx(1.0)
 
 
+def test_below_the_threshold_of_trading_orders_trade_nothing(market, tmp_path):
+    learn, choose, test = (
+        window(market, *rows, action="trade") for rows in ((40, 251), (272, 331), (331, 421))
+    )
+    settings = {"k": 1, "invested": True, "hold_below": 0.9}
+    agent = Forecasting(**SMALL, allocator_settings=settings)
+    policy = agent.train(learn, choose, seed=0, folder=tmp_path).policy
+    # From cash the turnover is 1, from one asset to another 2; what prices move is far less.
+    done = rollout(policy, PortfolioEnv.from_setting(test))
+    traded = done.turnover[done.turnover != 0]
+    assert 0 < len(traded) < len(done.turnover)
+    assert traded.min() > 0.9
+
+
 def test_halted_assets_stay_as_they_are(market, tmp_path):
     tradable = np.ones(market.close.shape, bool)
     tradable[340:350, 1] = False
@@ -281,7 +295,18 @@ def test_the_seed_decides(windows, tmp_path):
         ({"allocator": "kelly"}, "unknown agent.allocator 'kelly'"),
         ({"allocator_settings": {"k": 0}}, "agent.allocator_settings.k=0 must be >= 1"),
         ({"epochs": 0}, "agent.epochs must be a whole number at least 1, got 0"),
-        ({"threshold": -1.0}, "agent.threshold: threshold must be 0 or more"),
+        ({"predictor": 3}, "agent.predictor: unknown predictor 3. Known: linear"),
+        ({"predictor": ["lstm"]}, "agent.predictor: unknown predictor"),
+        ({"predictor_settings": None}, "agent.predictor_settings must be a mapping .* {} for none"),
+        ({"allocator_settings": None}, "agent.allocator_settings must be a mapping .* {} for none"),
+        ({"allocator_settings": {1: 2}}, "agent.allocator_settings must be a mapping of names"),
+        ({"allocator_settings": {"k2": 2}}, "agent.allocator_settings has no k2 .*mean k. Known"),
+        ({"objective": {"direction": -1}}, "^agent.objective.direction must be a number, 0 or"),
+        ({"objective": {"delta": 1}}, "agent.objective has no delta. Known: direction"),
+        ({"objective": None}, "agent.objective must be a mapping"),
+        ({"threshold": -1.0}, "agent.threshold must be 0 or more"),
+        ({"threshold": float("nan")}, "agent.threshold=nan must be a finite number"),
+        ({"allocator_settings": {"hold_below": 0.1}}, "hold_below=0.1 needs env.action=trade"),
         ({"allocator": "mean_variance", "allocator_settings": {"window": 300}}, "needs 300 past"),
     ],
 )
@@ -300,6 +325,13 @@ def test_what_cannot_be_learned_on_is_refused(market, windows, tmp_path):
         agent.train(bare, windows[1], seed=0, folder=tmp_path)
     with pytest.raises(InputError, match="validation window: no row is left"):
         agent.train(windows[0], window(market, 272, 290), seed=0, folder=tmp_path)
+
+
+@pytest.mark.parametrize("predictor", ["lstm", "linear"])
+def test_prices_that_stand_still_are_named(windows, tmp_path, predictor):
+    still = [replace(w, market=market_of(np.zeros((420, 3)))) for w in windows[:2]]
+    with pytest.raises(InputError, match="no price moves up to the last row of the training"):
+        Forecasting(predictor=predictor).train(*still, seed=0, folder=tmp_path)
 
 
 def test_horizons_and_names(trained):

@@ -189,11 +189,20 @@ def test_wrong_settings_are_named(name, setting):
 def test_unknown_settings_are_named(name):
     with pytest.raises(ValueError, match=f"predictor {name}: .*'colour'"):
         make_predictor(name, SHAPE, colour="red")
+    with pytest.raises(ValueError, match=f"predictor {name}: no setting 'shape'. Known: "):
+        make_predictor(name, SHAPE, shape=SHAPE)
+
+
+def test_the_setting_that_was_meant_is_named():
+    with pytest.raises(ValueError, match=r"'hiden'; did you mean hidden\? Known: hidden, dropout"):
+        make_predictor("lstm", SHAPE, hiden=[3])
 
 
 def test_unknown_predictors_are_named():
     with pytest.raises(ValueError, match="unknown predictor 'lstn'; did you mean lstm"):
         make_predictor("lstn", SHAPE)
+    with pytest.raises(ValueError, match=r"unknown predictor 3\. Known: linear"):
+        make_predictor(3, SHAPE)
 
 
 # ---------------------------------------------------------------------- single architectures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -38,16 +39,24 @@ PREDICTORS: dict[str, Callable[..., Predictor]] = {
 }
 
 
-def make_predictor(name: str, shape: InputShape, **settings: Any) -> Predictor:
+def make_predictor(name: str, shape: InputShape, /, **settings: Any) -> Predictor:
     """The predictor of this name for inputs of this shape; `settings` go to its constructor.
 
     Raises:
         ValueError: for an unknown name, with the nearest ones and the list; for wrong settings.
     """
-    if name not in PREDICTORS:
-        near = difflib.get_close_matches(name, PREDICTORS, n=2, cutoff=0.6)
+    if not isinstance(name, str) or name not in PREDICTORS:
+        near = difflib.get_close_matches(str(name), PREDICTORS, n=2, cutoff=0.6)
         meant = f"; did you mean {' or '.join(near)}?" if near else "."
         raise ValueError(f"unknown predictor {name!r}{meant} Known: {', '.join(PREDICTORS)}")
+    known = [key for key in inspect.signature(PREDICTORS[name]).parameters if key != "shape"]
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise ValueError(
+                f"predictor {name}: no setting {key!r}{meant} Known: {', '.join(known)}"
+            )
     try:
         return PREDICTORS[name](shape, **settings)
     except TypeError as error:
