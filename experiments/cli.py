@@ -81,6 +81,8 @@ def reported(run_dir: Path) -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         again = f"python -m experiments.run resume={_quoted(run_dir)}"
+        if not (run_dir / "config.yaml").exists():
+            again = "the same command: nothing had been trained yet"
         print(f"\ninterrupted; go on with: {again}", file=sys.stderr, flush=True)
         raise SystemExit(INTERRUPTED) from None
     except Exception:

@@ -42,6 +42,8 @@ LABELS = {
     **{f"{kind}_{name}": f"{kind.capitalize()} of {name}"
        for kind in ("precision", "recall") for name in CLASSES},
 }  # fmt: skip
+# Measures whose no skill was chosen with the test days in view.
+HINDSIGHT = ("accuracy", "directional_accuracy")
 PLAIN = (
     "mae", "rmse", "r2", "correlation", "ic", "rank_ic", "volatility_mae", "calibration_error",
 )  # fmt: skip
@@ -198,10 +200,18 @@ def interval(name: str, low: float | None, high: float | None) -> str:
 
 
 def verdict(m: Measure) -> str:
-    """Whether a measure is better than without skill, as far as its interval shows."""
+    """Whether a measure is better than without skill, as far as its interval shows.
+
+    Where no skill is what was most frequent in these very days, whoever cannot know that falls
+    short of it: that is not being worse. A share that should have its own level is off or not.
+    """
+    if m.name.startswith(("below_", "coverage_")) and m.low is not None and m.high is not None:
+        return "as stated" if m.base is None or m.low <= m.base <= m.high else "off"
     if m.gain_low is None or m.gain_high is None:
         return ""
-    return "better" if m.gain_low > 0 else "worse" if m.gain_high < 0 else "no difference"
+    if m.gain_high < 0:
+        return "below hindsight" if m.name in HINDSIGHT else "worse"
+    return "better" if m.gain_low > 0 else "no difference"
 
 
 def in_words(judged: Mapping[str, Any]) -> list[str]:
@@ -223,7 +233,8 @@ def in_words(judged: Mapping[str, Any]) -> list[str]:
         )
         words = {
             "better": "the forecasts are better than that",
-            "worse": "the forecasts are worse than that",
+            "below hindsight": "the forecasts are right less often than that, which was known "
+            "only afterwards",
         }
         said.append(f"{text}: {words.get(verdict(m), 'no difference is shown')}.")
     return said

@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_module
 from sklearn.metrics import accuracy_score
 
 from experiments import pipeline, predictions
-from experiments.predictions import forecast_table, in_words, interval, named, number
+from experiments.evaluation.predictive import Measure
+from experiments.predictions import forecast_table, in_words, interval, named, number, verdict
 
 SMALL = [
     "data=synthetic", "data.n_rows=420", "data.n_assets=3", "evaluation.n_bootstrap=40",
@@ -128,3 +129,18 @@ def test_words_of_measures():
     assert number("rank_ic", None) == "n/a"
     assert interval("accuracy", 0.5, 0.6) == "[50.0, 60.0 %]"
     assert interval("accuracy", None, None) == ""
+
+
+def test_a_verdict_is_of_what_could_be_known():
+    def of(name, value, low, high, base, gain_low=None, gain_high=None):
+        judged = gain_low is not None
+        return Measure(name, None, value, low, high, base, value - base if judged else None,
+                       gain_low, gain_high, (value,))  # fmt: skip
+
+    assert verdict(of("accuracy", 0.4, 0.3, 0.5, 0.6, -0.3, -0.1)) == "below hindsight"
+    assert verdict(of("directional_accuracy", 0.4, 0.3, 0.5, 0.6, -0.3, -0.1)) == "below hindsight"
+    assert verdict(of("balanced_accuracy", 0.4, 0.3, 0.45, 0.5, -0.2, -0.05)) == "worse"
+    assert verdict(of("r2", 0.1, 0.05, 0.2, 0.0, 0.05, 0.2)) == "better"
+    assert verdict(of("coverage_0.9", 0.85, 0.82, 0.88, 0.9)) == "off"
+    assert verdict(of("below_0.05", 0.06, 0.04, 0.08, 0.05)) == "as stated"
+    assert verdict(of("macro_precision", 0.3, 0.2, 0.4, 0.5)) == ""

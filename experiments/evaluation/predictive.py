@@ -60,7 +60,8 @@ class Measure:
 
 # Better when lower; neither better nor worse; told with a t-statistic.
 LOWER = ("mae", "rmse", "calibration_error", "volatility_mae")
-NEITHER = ("below_", "coverage_")
+# Of precisions, a direction that is never named has none, so that no skill has no one value.
+NEITHER = ("below_", "coverage_", "macro_precision")
 WITH_T = ("correlation", "ic", "rank_ic")
 
 

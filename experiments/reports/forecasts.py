@@ -45,7 +45,9 @@ def forecasts_section(run: Run, judged: Mapping[str, Any]) -> str:
             "recall the share of the forecasts that name it; for errors and R² the forecast zero; "
             "for the calibration error what chance makes of perfectly calibrated forecasts. Better "
             "and worse: the interval of the difference from no skill leaves out zero. Of twenty "
-            "such intervals one does so by luck.",
+            "such intervals one does so by luck. Below hindsight: right less often than the answer "
+            "that was more frequent, which nobody could know before. Off: the interval leaves out "
+            "the share that was stated.",
             "note",
         ),
         paragraph(

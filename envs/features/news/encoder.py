@@ -37,7 +37,7 @@ class MiniLM:
         except ImportError as error:
             raise InputError(
                 f"the package {error.name} is not installed; install the extra: "
-                "pip install 'tradewind[news]'"
+                "pip install -e '.[news]' in the folder of the project"
             ) from None
         weights = fetched_file("minilm", "model.onnx")
         vocabulary = fetched_file("minilm_tokenizer", "tokenizer.json")
