@@ -341,17 +341,21 @@ def agent_keys(cfg: DictConfig) -> dict[str, str]:
     """
     # With agent=none a recipe's own settings of its agent are left, of nothing.
     chosen = OmegaConf.select(cfg, "agent._target_") is not None
-    keys = {build(cfg, "agent").name: "agent"} if chosen else {}
+    named = [(build(cfg, "agent").name, "agent", "agent.name")] if chosen else []
     for name, settings in (cfg.agents or {}).items():
-        if settings is None:
-            continue
+        if settings is not None:
+            named.append((name, f"agents.{name}", f"agents.{name}"))
+    keys: dict[str, str] = {}
+    for name, key, where in named:
         taken = [*keys, *cfg.evaluation.baselines, "benchmark"]
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in taken:
+        # An agent's files lie in a folder of its name.
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)) or name in taken:
+            got = f"={name}" if key == "agent" else ""
             raise InputError(
-                f"agents.{name}: choose a name of small letters, digits and _ that is not taken "
+                f"{where}{got}: choose a name of small letters, digits and _ that is not taken "
                 f"by another strategy ({', '.join(taken)})"
             )
-        keys[name] = f"agents.{name}"
+        keys[name] = key
     return keys
 
 

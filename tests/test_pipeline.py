@@ -151,6 +151,13 @@ def test_names_of_agents_that_no_table_could_tell_apart_are_refused(name):
         pipeline.agent_keys(cfg)
 
 
+@pytest.mark.parametrize("name", ["equal_weight", "benchmark", "../../x", "PPO"])
+def test_the_name_of_the_agent_stays_in_the_run_folder(name):
+    cfg = config("agent=forecasting", f"agent.name='{name}'")
+    with pytest.raises(InputError, match=r"agent\.name=.*small letters"):
+        pipeline.agent_keys(cfg)
+
+
 # ------------------------------------------------------------------ one run
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
