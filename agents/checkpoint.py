@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torch import nn
 from agents.sb3_env import SB3VecEnv
 from envs.errors import InputError
 from networks import tensor_file
-from networks.tensor_file import Tensors, write_tensors
+from networks.tensor_file import Tensors
 
 __all__ = [
     "Tensors",
@@ -41,16 +42,29 @@ __all__ = [
 
 REPLAY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining")
+FACTS = ("progress", "counters", "env_rngs", "numpy", "python", "action_space", "episodes")
 
 
-def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """What `write_tensors` wrote.
+def write_tensors(path: Path, tensors: Tensors, facts: dict[str, Any]) -> None:
+    """See `networks.tensor_file.write_tensors`.
 
     Raises:
-        InputError: if the file is missing or damaged.
+        InputError: if it cannot be written, say on a full disk; nothing is left of it.
     """
     try:
-        return tensor_file.read_tensors(path)
+        tensor_file.write_tensors(path, tensors, facts)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def read_tensors(path: Path, keys: Sequence[str] = ()) -> tuple[Tensors, dict[str, Any]]:
+    """What `write_tensors` wrote; `keys` are those that its facts must have.
+
+    Raises:
+        InputError: if the file is missing or damaged, or lacks one of the keys.
+    """
+    try:
+        return tensor_file.read_tensors(path, keys)
     except ValueError as error:
         raise InputError(str(error)) from None
 
@@ -183,7 +197,7 @@ def load_checkpoint(path: Path, model: BaseAlgorithm) -> tuple[dict[str, Any], T
     Raises:
         InputError: if the file is damaged or belongs to other settings.
     """
-    tensors, facts = read_tensors(path)
+    tensors, facts = read_tensors(path, FACTS)
     env = model.env
     assert isinstance(env, SB3VecEnv)
     load_network(model.policy, part(tensors, "policy"), path)

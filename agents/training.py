@@ -96,7 +96,7 @@ def train(
     policy = SB3Policy(agent.name, model.policy, training.observation, action)
     try:
         if (folder / MODEL).exists():
-            best, facts = read_tensors(folder / MODEL)
+            best, facts = read_tensors(folder / MODEL, ["agent", "curve", "best_step"])
             check_settings(folder / MODEL, facts["agent"], agent)
             if advance is not None:
                 advance(agent.trained_steps, {})

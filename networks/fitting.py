@@ -19,6 +19,7 @@ from networks.fit_settings import FitSettings
 from networks.judging import forecasts
 from networks.objective import was_right
 from networks.predictors.base import Predictor
+from networks.predictors.baselines import Baseline
 from networks.targets import Targets, check_apart
 from networks.tensor_file import Tensors, read_tensors, write_tensors
 from networks.windows import WindowDataset
@@ -27,6 +28,8 @@ __all__ = ["CHECKPOINT", "MODEL", "FitSettings", "Fitted", "fit"]
 
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"
+# What a model's file says of its training besides how it was asked for.
+LEFT = ("curve", "best_step", "calibration")
 Report = Callable[[int, dict[str, float]], None]
 
 
@@ -90,8 +93,13 @@ def fit(
     Raises:
         ValueError: if inputs, a loss or a gradient are not finite, naming batch, row, asset and
             column; if rows of training and validation overlap; if the folder holds a file of other
-            settings, naming the key.
+            settings, naming the key; if the predictor is a baseline, which fits itself.
     """
+    if isinstance(predictor, Baseline):
+        raise ValueError(
+            f"{type(predictor).__name__} is fitted by predictor.fit(panel, targets, train_rows, "
+            "validation_rows), in one go; this trains networks"
+        )
     shape = predictor.shape
     check_apart(train_rows, validation_rows, targets.reach, shape.window)
     training = WindowDataset(panel, train_rows, shape.window, targets)
@@ -104,7 +112,7 @@ def fit(
     facts = _facts(predictor, settings, seed, about)
     advance = advance or _ignore
     if folder is not None and (folder / MODEL).exists():
-        parameters, found = read_tensors(folder / MODEL)
+        parameters, found = read_tensors(folder / MODEL, [*facts, *LEFT])
         _check_same(folder / MODEL, found, facts)
         _load(predictor, parameters, folder / MODEL)
         advance(settings.epochs, {})
@@ -112,7 +120,7 @@ def fit(
     checkpoint = None if folder is None else folder / CHECKPOINT
     begun = 0
     if checkpoint is not None and checkpoint.exists():
-        found = read_tensors(checkpoint)[1]
+        found = read_tensors(checkpoint, ["about", "epoch"])[1]
         _check_same(checkpoint, found["about"], facts)
         begun = int(found["epoch"]) + 1
         if resumed is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.checkpoint import read_tensors
+from agents.checkpoint import read_tensors, write_tensors
 from agents.rollout import rollout
 from agents.sb3 import DDPG, PPO
 from agents.sb3_env import SB3VecEnv
@@ -296,6 +296,14 @@ def test_a_model_with_a_flipped_bit_is_refused(tmp_path):
     data[-100] ^= 1
     (tmp_path / MODEL).write_bytes(bytes(data))
     with pytest.raises(InputError, match="checksum"):
+        train(SMALL_PPO, training, validation, seed=0, folder=tmp_path)
+
+
+@pytest.mark.parametrize("file", [MODEL, CHECKPOINT])
+def test_a_file_of_another_kind_of_agent_is_refused(file, tmp_path):
+    training, validation = settings()
+    write_tensors(tmp_path / file, {}, {"predictor": {}, "curve": {}})
+    with pytest.raises(InputError, match=rf"{file} .*another kind of agent.*delete it"):
         train(SMALL_PPO, training, validation, seed=0, folder=tmp_path)
 
 

@@ -14,9 +14,9 @@ import torch
 
 from networks.fitting import CHECKPOINT, MODEL, FitSettings
 from networks.objective import Objective
-from networks.predictors import InputShape
+from networks.predictors import InputShape, make_predictor
 from networks.predictors.mlp import MLP
-from networks.tensor_file import read_tensors
+from networks.tensor_file import read_tensors, write_tensors
 from networks.windows import WindowDataset
 from tests.fitting_cases import USUAL, WINDOW, A, F, case, network, trained
 
@@ -446,6 +446,19 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     (tmp_path / CHECKPOINT).write_bytes(b"half a file")
     with pytest.raises(ValueError, match=r"checkpoint.safetensors .*delete it"):
         trained(folder=tmp_path)
+
+
+@pytest.mark.parametrize("file", [MODEL, CHECKPOINT])
+@pytest.mark.parametrize("facts", [{}, {"agent": {}, "curve": {}, "best_step": 1, "seed": 1}])
+def test_a_file_of_another_kind_of_agent_is_refused(tmp_path, file, facts):
+    write_tensors(tmp_path / file, {}, facts)
+    with pytest.raises(ValueError, match=rf"{file} .*another kind of agent.*delete it"):
+        trained(folder=tmp_path)
+
+
+def test_a_baseline_fits_itself():
+    with pytest.raises(ValueError, match=r"Linear is fitted by predictor\.fit"):
+        trained(predictor=make_predictor("linear", InputShape(WINDOW, A, F)))
 
 
 def test_the_device_is_no_setting_of_what_is_learned():
