@@ -65,8 +65,7 @@ def train_epochs(
     """
     settings = settings_of(agent)
     if (folder / MODEL).exists():
-        best, facts = read_tensors(folder / MODEL)
-        _check_ours(folder / MODEL, facts, ("agent", "curve", "best_step", "seed"))
+        best, facts = read_tensors(folder / MODEL, ("agent", "curve", "best_step", "seed"))
         check_settings(folder / MODEL, facts["agent"], agent)
         if facts["seed"] != seed:
             raise InputError(
@@ -84,8 +83,8 @@ def train_epochs(
     curve: dict[str, list[float]] = {"steps": [], "train_reward": [], "validation": []}
     best, best_step, done = {}, 0, 0
     if (folder / CHECKPOINT).exists():
-        tensors, facts = read_tensors(folder / CHECKPOINT)
-        _check_ours(folder / CHECKPOINT, facts, ("agent", "curve", "best_step", "epoch"))
+        keys = ("agent", "curve", "best_step", "epoch")
+        tensors, facts = read_tensors(folder / CHECKPOINT, keys)
         check_settings(folder / CHECKPOINT, facts["agent"], agent)
         load_network(network, part(tensors, "network"), folder / CHECKPOINT)
         best = part(tensors, "best")
@@ -166,15 +165,6 @@ def _epoch(
             optimiser.step()
             total -= float(loss.detach())
     return total / n_steps
-
-
-def _check_ours(path: Path, facts: dict[str, Any], keys: tuple[str, ...]) -> None:
-    """Raises `InputError` for a file of another kind of agent."""
-    if any(key not in facts for key in keys):
-        raise InputError(
-            f"{path} belongs to another kind of agent; use another run folder, or delete the file "
-            "to train anew"
-        )
 
 
 def _waited(curve: dict[str, list[float]], min_delta: float) -> int:
