@@ -29,7 +29,7 @@ from envs.errors import InputError
 from envs.simulation import Setting
 from networks.losses import FinancialLoss
 from networks.portfolio import PortfolioNetwork
-from networks.predictors import Baseline, InputShape, Predictor, make_predictor
+from networks.predictors import PREDICTORS, Baseline, InputShape, Predictor, make_predictor
 
 # Those that read rows in order are trained on whole stretches, and decide on one window: with a
 # shorter one they would decide on a past that is hardly that of the training.
@@ -111,8 +111,12 @@ class Differentiable:
         for key in ("learning_rate", "gradient_clip", "volatility", "leverage"):
             if not 0 < number(getattr(self, key), f"agent.{key}") < math.inf:
                 raise InputError(f"agent.{key} must be above 0, got {getattr(self, key)}")
-        if not isinstance(self.predictor, str):
-            raise InputError(f"agent.predictor must be a name, got {self.predictor!r}")
+        if self.predictor not in PREDICTORS:
+            try:
+                # Its message has the known names; the shape does not matter.
+                make_predictor(self.predictor, InputShape(1, 1, 1))
+            except ValueError as error:
+                raise InputError(f"agent.predictor: {error}") from None
         for key in ("predictor_settings", "loss"):
             if not isinstance(getattr(self, key), Mapping):
                 raise InputError(f"agent.{key} must be a mapping, got {getattr(self, key)!r}")
