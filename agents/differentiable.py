@@ -28,6 +28,7 @@ from envs.data.arguments import number, truth_value, whole_number
 from envs.errors import InputError
 from envs.simulation import Setting
 from networks.losses import FinancialLoss
+from networks.memory import keep_memory
 from networks.portfolio import PortfolioNetwork
 from networks.predictors import PREDICTORS, Baseline, InputShape, Predictor, make_predictor
 
@@ -153,6 +154,7 @@ class Differentiable:
               **progress: Any) -> Trained:  # fmt: skip
         """See `agents.learner.Learner.train`."""
         torch.set_num_threads(self.torch_threads)
+        keep_memory()
         market: Rows | PathMarket
         if training.fresh is None:
             market = Rows(

@@ -25,6 +25,7 @@ from networks.finite import Guard
 from networks.fit_settings import PRECISIONS, FitSettings, l1_penalty
 from networks.judging import judge
 from networks.lightning_files import TensorFileIO
+from networks.memory import keep_memory
 from networks.objective import HEADS
 from networks.predictors.base import Predictor
 from networks.tensor_file import Tensors
@@ -264,6 +265,7 @@ def learn(
             several, the variables of a process group are in the environment.
     """
     torch.set_num_threads(settings.torch_threads)
+    keep_memory()
     module = Learning(predictor, settings, guard, seed, about)
     device = settings.torch_device()
     if settings.devices > 1 and device.type == "cuda":
