@@ -347,7 +347,7 @@ def agent_keys(cfg: DictConfig) -> dict[str, str]:
             named.append((name, f"agents.{name}", f"agents.{name}"))
     keys: dict[str, str] = {}
     for name, key, where in named:
-        taken = [*keys, *cfg.evaluation.baselines, "benchmark"]
+        taken = [*keys, *(cfg.evaluation.baselines or {}), "benchmark"]
         # An agent's files lie in a folder of its name.
         if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)) or name in taken:
             got = f"={name}" if key == "agent" else ""

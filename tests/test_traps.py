@@ -423,7 +423,7 @@ def test_10_an_accuracy_below_the_base_rate_is_no_success():
     def guard(words):
         said = " ".join(words(fallen))
         assert "47.0 %" in said and "54.0 %" in said
-        assert "worse" in said and "better" not in said
+        assert "right less often than that" in said and "better" not in said
 
     def success(judged):
         """What it would say if the number were not looked at."""
