@@ -30,7 +30,7 @@ from envs.simulation import Setting
 from networks.losses import FinancialLoss
 from networks.memory import keep_memory
 from networks.portfolio import PortfolioNetwork
-from networks.predictors import PREDICTORS, Baseline, InputShape, Predictor, make_predictor
+from networks.predictors import PREDICTORS, Baseline, InputShape, make_predictor
 
 # Those that read rows in order are trained on whole stretches, and decide on one window: with a
 # shorter one they would decide on a past that is hardly that of the training.
@@ -200,7 +200,14 @@ class Differentiable:
         )
 
     def network(self, setting: Setting, n_features: int) -> PortfolioNetwork:
-        """An untrained network for the windows of this setting."""
+        """An untrained network for the windows of this setting.
+
+        Args:
+            n_features: of an asset in a row, as the market of the training has them.
+
+        Raises:
+            InputError: for a predictor, or a window, that this way of learning cannot use.
+        """
         n_assets = setting.market.n_assets
         if self.joint:
             # No groups: their slices are of the features of one asset.
@@ -222,8 +229,7 @@ class Differentiable:
                 f"agent.predictor={self.predictor} is fitted to labels and has no gradient; choose "
                 "a network, or agent=forecasting"
             )
-        ordered = type(predictor).encode_sequence is not Predictor.encode_sequence
-        if ordered and setting.window < LEAST_WINDOW:
+        if predictor.ordered and setting.window < LEAST_WINDOW:
             raise InputError(
                 f"agent.predictor={self.predictor} reads rows in order, and a decision shows it "
                 f"env.window={setting.window} of them: in training it would have seen many more; "

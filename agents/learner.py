@@ -19,9 +19,10 @@ MODEL = "model.safetensors"
 class Trained:
     """What a training leaves: the policy that was best on validation, and the learning curve.
 
-    `curve` has equally long lists: `steps`, `train_reward` (mean reward per step of the exploring
-    policy since the point before) and `validation` (mean reward per step of
-    the deterministic policy over the validation window). `seconds` is for who measures it.
+    `curve` has equally long lists: `steps`, `train_reward` and `validation`. Of who learns from
+    rewards: environment steps, mean reward per step of the exploring policy since the point before,
+    and of the deterministic policy over the validation window. Of who minimises a loss: epochs, and
+    minus the loss in training and on validation. `seconds` is for who measures it.
     `by_validation` names the parameters, and parts of the curve, that rows of the validation window
     decided beside the choice of the policy: a calibration, the strength of a penalty.
     """

@@ -116,7 +116,7 @@ class PortfolioNetwork(nn.Module):
         if self.joint:
             x = joint_inputs(x)
         window = self.predictor.shape.window
-        if type(self.predictor).encode_sequence is not Predictor.encode_sequence:
+        if self.predictor.ordered:
             return self.predictor.encode_sequence(x)[:, window - 1 :]
         windows = x.unfold(1, window, 1).movedim(-1, 2)
         batch, rows = windows.shape[:2]

@@ -42,6 +42,11 @@ class Predictor(nn.Module):
         self.shape, self.width = shape, width
         self.heads = ForecastHeads(width)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it reads the rows in order, and `encode_sequence` answers for each of them."""
+        return type(self).encode_sequence is not Predictor.encode_sequence
+
     def encode_sequence(self, x: Tensor) -> Tensor:
         """`[B, T, A, F] -> [B, T, A, width]`, causal: row t has seen rows 0..t of the window only.
 
